@@ -13,6 +13,7 @@ from urllib3.exceptions import (
     NameResolutionError,
     NewConnectionError,
     ProtocolError,
+    ReadTimeoutError,
     SSLError,
 )
 
@@ -29,6 +30,8 @@ def failure_text(failure: BaseException) -> str:
         return f"cannot connect to {failure.conn.host}, port {failure.conn.port}: {_system_text(failure)}"
     if isinstance(failure, ConnectTimeoutError):
         return "the server did not accept the connection in time"
+    if isinstance(failure, ReadTimeoutError):
+        return "the server did not answer in time"
     if isinstance(failure, SSLError):
         return _tls_text(failure)
     if isinstance(failure, LocationParseError):

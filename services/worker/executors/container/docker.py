@@ -7,7 +7,9 @@ Source: docs/executors.md#details-of-each-type and docs/workflow-reference.md#wh
 """
 
 import os
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +26,9 @@ from shared.language.model import StepCommand
 
 __all__ = ["DockerExecutor", "remove_run_container"]
 
+_ANSWER_S = 5.0
+"""How long the end of a step waits for an engine that does not answer. Its requests then go on without the step."""
+
 
 class DockerExecutor:
     """Runs the commands of a step in a container."""
@@ -36,7 +41,7 @@ class DockerExecutor:
         except (EngineError, Cancelled, OSError) as error:
             return make_result(job, str(error) or "the container was stopped")
         finally:
-            attempt.clean_up()
+            attempt.await_removal()
 
 
 class _ContainerAttempt:
@@ -46,7 +51,9 @@ class _ContainerAttempt:
         self._job = job
         self._io = io
         self._scope = CancelScope()
-        self._engine = Engine(host_variables())
+        self._engine: Engine
+        self._removed = threading.Event()
+        self._removed.set()
         self._mark = new_token()
         self._number = 0
         self._own = ""
@@ -57,7 +64,15 @@ class _ContainerAttempt:
         self._auths = evaluate(job, auths)
 
     def run(self) -> int:
-        """Run the step's commands in its container and return the exit code."""
+        """Run the step's commands in its container, remove it if it is the step's own, and return the exit code."""
+        # Here, where the timeout and a stop count: the engine may not answer.
+        self._engine = Engine(host_variables())
+        try:
+            return self._run()
+        finally:
+            self._engine.close()
+
+    def _run(self) -> int:
         job = self._job
         given = job.step.container or job.step.config
         if not given and (shared := job.options.get("container")):
@@ -85,14 +100,18 @@ class _ContainerAttempt:
         background = len(commands) > 1 or spec.startup != ""
         if not spec.keep:
             self._own = name
+            self._removed.clear()
         with self._job.supervisor.cleanup(argv=() if spec.keep else self._engine.removal_argv(name, self._mark)):
-            self._engine.pull(spec, self._auths, self._scope)
-            if not background:
-                container = self._create(name, spec, commands[0] if commands else None)
-                return self._engine.run_attached(container, self._scope, self._io)
-            container = self._create(name, spec, None, background=True)
-            self._engine.start_ready(container, spec, self._scope)
-            return self._each(name, commands, spec)
+            try:
+                self._engine.pull(spec, self._auths, self._scope)
+                if not background:
+                    container = self._create(name, spec, commands[0] if commands else None)
+                    return self._engine.run_attached(container, self._scope, self._io)
+                container = self._create(name, spec, None, background=True)
+                self._engine.start_ready(container, spec, self._scope)
+                return self._each(name, commands, spec)
+            finally:
+                self._remove_own()
 
     def _create(self, name: str, spec: ContainerSpec, words: list[str] | None, background: bool = False) -> str:
         run = self._job.environment.process.get("DAG_RUN_ID", "")
@@ -130,21 +149,30 @@ class _ContainerAttempt:
 
     def stop(self) -> None:
         """End the running container or command at a stop or the timeout, with the stop signal and grace period."""
+        ending = threading.Thread(target=self._end, name="container-end", daemon=True)
+        ending.start()
+        ending.join(self._job.supervisor.grace_s + _ANSWER_S)
+        self._scope.cancel()
+
+    def _end(self) -> None:
         supervisor = self._job.supervisor
-        try:
+        with suppress(EngineError, OSError):
             if self._inside and self._inside != self._own:
                 self._engine.end_inside(self._inside, self._mark, supervisor.stop_signal, supervisor.grace_s)
             elif self._own:
                 self._engine.stop(self._own, supervisor.stop_signal, supervisor.grace_s)
-        finally:
-            self._scope.cancel()
 
-    def clean_up(self) -> None:
-        """Remove the step's own container and close all connections."""
+    def _remove_own(self) -> None:
+        try:
+            if self._own:
+                self._engine.remove(self._own, {MARK: self._mark})
+        finally:
+            self._removed.set()
+
+    def await_removal(self) -> None:
+        """Wait until the step's own container is removed, unless the engine does not answer."""
         self._scope.cancel()
-        if self._own:
-            self._engine.remove(self._own, {MARK: self._mark})
-        self._engine.close()
+        self._removed.wait(_ANSWER_S)
 
     def result(self, code: int | None) -> Result:
         ended = None if code is None else ProcessExit(code=code)

@@ -7,11 +7,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from urllib3.exceptions import HTTPError
+
 from services.worker.executors.base import StepIO
 from services.worker.executors.container.engine_cleanup import DEFAULT_ENGINE, KILL, cleanup_argv
 from services.worker.executors.container.spec import ContainerSpec, auth_for
 from services.worker.executors.in_process import CancelScope
 from shared.errors import DagwayError, InvalidInput
+from shared.http_failures import failure_text
 from shared.language.patterns import compile_pattern
 from shared.language.steps.requirements import REQUIREMENTS
 
@@ -22,6 +25,7 @@ try:
     from docker.utils import parse_repository_tag
     from docker.utils.ports import build_port_bindings
     from docker.utils.socket import STDOUT, frames_iter
+    from requests import RequestException
 except ImportError as error:
     raise InvalidInput(f"container steps need {REQUIREMENTS['container']}") from error
 
@@ -49,6 +53,9 @@ def _engine_errors() -> Iterator[None]:
         raise EngineError(f"container engine: {error.explanation or error}") from error
     except DockerException as error:
         raise EngineError(f"container engine: {error}") from error
+    except (RequestException, HTTPError) as error:
+        cause = error.args[0] if error.args and isinstance(error.args[0], Exception) else error
+        raise EngineError(f"container engine: {failure_text(cause)}") from error
 
 
 def _innermost(error: BaseException) -> str:
@@ -244,16 +251,13 @@ class Engine:
             return int(self._api.exec_inspect(created["Id"])["ExitCode"] or 0)
 
     def stop(self, container: str, signal: str, grace_s: float) -> None:
-        """Send the signal to a container, then wait up to ``grace_s`` seconds (at least 1) for its end.
-
-        Returns even if the container still runs: ``remove``, which the caller calls later, kills it.
-        """
+        """Send the signal to a container, wait up to ``grace_s`` seconds (at least 1) for its end, then kill it."""
         with _engine_errors():
-            try:
+            with suppress(APIError, OSError):  # It has ended, or still runs after the signal.
                 self._api.kill(container, signal)
                 self._api.wait(container, timeout=math.ceil(grace_s) or 1)
-            except (APIError, OSError):
-                return  # The container has ended, or still runs after the signal: ``remove`` kills it later.
+            with suppress(APIError, OSError):
+                self._api.kill(container, "KILL")
 
     def end_inside(self, container: str, mark: str, signal: str, grace_s: float) -> None:
         """End the processes that ``execute`` started: send the signal, then SIGKILL after ``grace_s`` at most.
