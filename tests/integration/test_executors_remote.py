@@ -4,7 +4,9 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from shared.language.model import MailSettings, Secret, Step, StepCommand
 from tests.harness.cluster import gone, pid_in
 from tests.harness.counterparts import MailCounterpart, SshCounterpart, certificate, silent_port
 from tests.harness.eventually import eventually
+from tests.harness.loopback import serving
 from tests.harness.needs import need
 from tests.harness.worker_rig import Rig, task
 
@@ -160,6 +163,24 @@ def test_a_stop_ends_the_wait_for_a_silent_mail_server(rig: Rig) -> None:
         rig.started("t")
         rig.broadcast("worker.w1", StopAttempt(token="t"))
         assert rig.finished("t").outcome == "aborted"
+
+
+class EndlessReply(StreamRequestHandler):
+    """A mail server whose greeting has no last line."""
+
+    def handle(self) -> None:
+        with suppress(OSError):
+            while True:
+                self.wfile.write(b"220-" + b"x" * 1000 + b"\r\n")
+
+
+def test_a_reply_without_end_fails_the_step_before_it_fills_the_memory(rig: Rig) -> None:
+    server = ThreadingTCPServer(("127.0.0.1", 0), EndlessReply)
+    with serving(server):
+        smtp = {"host": "127.0.0.1", "port": server.server_address[1]}
+        finished = rig.run(task(mail(), options={"smtp": smtp}, timeout_s=20))
+
+    assert finished.error.endswith("the server's replies are longer than 4194304 bytes")
 
 
 @pytest.fixture(scope="module")

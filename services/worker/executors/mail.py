@@ -34,6 +34,8 @@ _SMTP_PORT = 25
 _REFUSED = 400
 """SMTP reply codes from 400 on are errors."""
 _MAX_ATTACHED_BYTES = 25 * 1024 * 1024
+_MAX_REPLIES_BYTES = 4 * 1024 * 1024
+"""The library keeps every line of a reply, and a reply may have any number of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +169,22 @@ def _reply(code: int, text: bytes | str) -> str:
     return f"{code} {text.decode(errors='replace') if isinstance(text, bytes) else text}"
 
 
+class _Replies:
+    """Reads the replies of a server, until they are too many."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._left = _MAX_REPLIES_BYTES
+        self.close = file.close
+
+    def readline(self, limit: int) -> bytes:
+        line: bytes = self._file.readline(limit)
+        self._left -= len(line)
+        if self._left < 0:
+            raise OSError(f"the server's replies are longer than {_MAX_REPLIES_BYTES} bytes")
+        return line
+
+
 def send_mail(
     server: MailServer, message: EmailMessage, cancel_scope: CancelScope, *, to_some: bool = False
 ) -> dict[str, str]:
@@ -184,6 +202,11 @@ def send_mail(
                 raise OSError(f"cannot connect to {host}, port {port}: {error.strerror or error}") from error
             cancel_scope.guard(sock)
             return server.trust.wrap_socket(sock, server_hostname=host) if server.tls else sock
+
+        def getreply(self) -> tuple[int, bytes]:
+            if self.file is None and self.sock is not None:
+                self.file = _Replies(self.sock.makefile("rb"))
+            return super().getreply()
 
         def rcpt(self, recip: str, options: Sequence[str] = ()) -> tuple[int, bytes]:
             code, text = super().rcpt(recip, options)
