@@ -29,7 +29,7 @@ _REFERENCE = r"\$(?:\{[A-Z_][A-Z0-9_]*+(?:[^\w{}](?:[^{}]|\{[^{}]*\})*)?\}|[A-Z_
 _IN_BARE = re.compile(rf"\\(?P<escaped>\$)|{_REFERENCE}")
 _IN_DOUBLE = re.compile(rf"\\(?P<escaped>.)|{_REFERENCE}", re.DOTALL)
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
-_MAX_BYTES = 1_048_576
+_MAX_CHARS = 1_048_576
 _NOT_THE_FILE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 """Errors that say nothing about a file: this process or machine has too little of something at the moment."""
 
@@ -43,8 +43,8 @@ def read_dotenv(
     may refer to. A file that cannot be read is logged and skipped, as in Dagu.
 
     Raises:
-        InvalidInput: this process or machine lacks file descriptors or memory. The file may be good, so the step must
-            not run without its variables.
+        InvalidInput: a file is too large, or this process or machine lacks file descriptors or memory. The file may be
+            good, so the step must not run without its variables.
     """
     found: dict[str, str] = {}
     for path in paths:
@@ -57,7 +57,7 @@ def read_dotenv(
         try:
             descriptor = reach.open_to_read(file)
             with open(descriptor, encoding="utf-8-sig") as stream:  # noqa: PTH123 - a descriptor, not a path
-                text = stream.read(_MAX_BYTES)
+                text = stream.read(_MAX_CHARS + 1)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except (OSError, UnicodeDecodeError) as error:
@@ -67,6 +67,8 @@ def read_dotenv(
                 raise InvalidInput(f"cannot read {file} now: {error.strerror}") from error
             _log.warning("dotenv.unreadable", extra={"path": file, "error": str(error)})
             continue
+        if len(text) > _MAX_CHARS:
+            raise InvalidInput(f"{file} is too large: a dotenv file may have {_MAX_CHARS} characters")
         try:
             found.update(parse_dotenv(text, {**outer, **found}))
         except ExpansionError as error:

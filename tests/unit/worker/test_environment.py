@@ -227,6 +227,13 @@ def test_a_dotenv_file_whose_values_multiply_each_other_is_skipped(
     assert [vars(each)["error"] for each in caplog.records] == ["the expanded text is longer than 2097152 characters"]
 
 
+def test_a_dotenv_file_that_is_too_large_is_not_read_in_part(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("A=a\n" + "# ....\n" * 200_000 + "PASSWORD=secret\n")
+
+    with pytest.raises(InvalidInput, match=r"/\.env is too large: a dotenv file may have 1048576 characters"):
+        read_dotenv([".env"], [tmp_path], {}, EVERYTHING)
+
+
 def test_a_dotenv_file_is_not_skipped_because_the_worker_has_too_many_open_files(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("A=a\n")
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
