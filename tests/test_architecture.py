@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -227,6 +228,15 @@ def test_tests_run_coroutines_away_from_the_loop_of_a_browser() -> None:
     used = [str(path.relative_to(ROOT)) for path in python_files("tests") if words in path.read_text(encoding="utf-8")]
 
     assert used == ["tests/harness/event_loops.py"]
+
+
+def test_each_browser_test_creates_dags_of_its_own() -> None:
+    """They share one system in each test process: a name that two of them use fails when they meet there."""
+    texts = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "tests" / "ui").glob("*.py"))]
+    created = Counter(name for text in texts for name in re.findall(r'\bclient\.create\("([^"]+)"', text))
+
+    assert len(created) > 100
+    assert [name for name, count in created.items() if count > 1] == []
 
 
 def test_nothing_names_the_place_where_it_was_written() -> None:

@@ -87,15 +87,15 @@ def test_changes_that_cannot_be_read_are_not_said_to_be_none(look: Look, system:
 
 
 def test_a_spec_that_could_not_be_read_at_first_is_not_replaced_by_nothing(look: Look, system: Deployment) -> None:
-    system.client.create("unread", "steps: [echo x]\n")
+    system.client.create("unread-spec", "steps: [echo x]\n")
     with look(expected=("status of 503",), stored=PLAIN_EDITOR) as page:
         away = {"code": "unavailable", "message": "the database is away"}
-        page.route("**/dags/unread/spec", lambda route: route.fulfill(status=503, json=away))
-        page.evaluate("location.hash = '#/dags/unread?tab=spec'")
+        page.route("**/dags/unread-spec/spec", lambda route: route.fulfill(status=503, json=away))
+        page.evaluate("location.hash = '#/dags/unread-spec?tab=spec'")
         expect(page.get_by_text("The spec cannot be read now: the database is away")).to_be_visible()
-        expect(page.get_by_label("Spec of unread")).to_be_hidden()
-        page.unroute("**/dags/unread/spec")
-        expect(page.get_by_label("Spec of unread")).to_have_value("steps: [echo x]\n")
+        expect(page.get_by_label("Spec of unread-spec")).to_be_hidden()
+        page.unroute("**/dags/unread-spec/spec")
+        expect(page.get_by_label("Spec of unread-spec")).to_have_value("steps: [echo x]\n")
         expect(page.get_by_text("cannot be read now")).to_have_count(0)
 
 
@@ -250,10 +250,10 @@ def test_a_page_that_is_older_than_its_gateway_offers_to_load_it_again(look: Loo
 
 
 def test_a_reload_asks_if_a_dialog_has_what_somebody_typed(look: Look, system: Deployment) -> None:
-    system.client.create("typed", "steps: [echo x]\n")
+    system.client.create("kept-in-dialog", "steps: [echo x]\n")
     asks = """() => { const leaving = new Event("beforeunload", { cancelable: true });
       dispatchEvent(leaving); return leaving.defaultPrevented; }"""
-    with look("#/dags/typed") as page:
+    with look("#/dags/kept-in-dialog") as page:
         page.get_by_role("button", name="Pause").click()
         assert not page.evaluate(asks)
         page.get_by_label("Reason").fill("because")
