@@ -226,6 +226,7 @@ def test_a_slow_answer_is_announced_and_a_dialog_waits_for_what_it_changed(look:
             pause.click()
         page.unroute("**/dags/slow-poll")  # it lets through what was held
         expect(page.get_by_role("dialog")).to_have_count(0)
+        page.wait_for_function("window.seen !== undefined")  # the browser tells of the end a moment later
         assert page.evaluate("window.seen")
 
         held(page, "**/dags/slow-poll")
