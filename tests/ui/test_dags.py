@@ -5,6 +5,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
+from tests.harness.accessibility import barriers
 from tests.harness.browser import watched
 from tests.harness.cluster import Embedded
 from tests.ui.conftest import PLAIN_EDITOR, Look, origin
@@ -101,13 +102,14 @@ def test_the_switch_of_a_schedule_is_seen_in_forced_colours(look: Look, system: 
         expect(page.get_by_role("switch", name="Schedule of forced")).to_have_css("opacity", "1")
 
 
-def test_a_long_tag_does_not_widen_its_filter(look: Look, system: Embedded) -> None:
+def test_a_long_tag_does_not_widen_its_filter_nor_touch_the_name_above_it(look: Look, system: Embedded) -> None:
     tag = "widening" + "x" * 90
     system.client.create("wide-tag", f"tags: [{tag}]\nsteps: [echo x]\n")
     with look("#/dags") as page:
         choice = page.get_by_label("Tag", exact=True)
         expect(choice.get_by_role("option", name=tag)).to_have_count(1)
         assert choice.evaluate("each => each.offsetWidth") < 300
+        assert barriers(page) == []
 
 
 def test_files_that_cannot_be_loaded_are_told_above_the_list(chromium: Browser, tmp_path: Path) -> None:
