@@ -12,9 +12,9 @@ __all__ = ["read_all_properties"]
 
 
 class _LenientProperties(pika.BasicProperties):  # type: ignore[misc]
-    """Properties that are empty if pika cannot decode them, or one is no text in UTF-8: pika then leaves it as bytes.
+    """Properties that are empty if pika cannot decode them, or if one of them is not UTF-8 (pika leaves it as bytes).
 
-    No message of ours has such properties, and one without an id is refused as any forged message is.
+    Dagway sends no such properties. A message without an id is refused, as any forged message is.
     """
 
     def decode(self, encoded: bytes, offset: int = 0) -> Any:
