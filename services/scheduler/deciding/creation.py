@@ -15,7 +15,7 @@ from shared.language.steps.pools import MOST_POOL_CHARS
 from shared.status import RunStatus
 from shared.workspaces import check_length, stored_name, workspace_of
 
-__all__ = ["needs_prepare", "new_run", "rerun", "retry_as_new_run"]
+__all__ = ["needs_prepare", "new_run", "queue_of", "rerun", "retry_as_new_run"]
 
 _MOST_QUEUE_CHARS = 200
 
@@ -41,7 +41,7 @@ def new_run(
         InvalidInput: the parameters cannot be parsed, or a queue or pool has a name that is too long here.
     """
     dag = plan.dag
-    queue = queue or (stored_name(workspace_of(dag_name), dag.queue) if dag.queue else dag_name)
+    queue = queue or queue_of(dag, dag_name)
     _check_lengths(plan, queue)
     # Only a worker can open a sealed parameter, and other parameters may refer to it.
     prepare = needs_prepare(dag, evaluated=False) or has_sealed(given)
@@ -69,6 +69,11 @@ def new_run(
         queued_at=now if queued else None,
         scheduled_at=scheduled_at,
     )
+
+
+def queue_of(dag: Dag, dag_name: str) -> str:
+    """Return the queue of the runs of a DAG, unless their request names another one. ``dag_name``: its stored name."""
+    return stored_name(workspace_of(dag_name), dag.queue) if dag.queue else dag_name
 
 
 def _check_lengths(plan: Plan, queue: str) -> None:

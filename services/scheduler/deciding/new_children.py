@@ -12,7 +12,7 @@ from services.scheduler.core.plan import Plan
 from services.scheduler.core.sub_runs import ASKED
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.called import find_called
-from services.scheduler.deciding.creation import new_run
+from services.scheduler.deciding.creation import new_run, queue_of
 from services.scheduler.deciding.plans import Source
 from shared.errors import InvalidInput, NotFound
 from shared.language.steps.approval import waits_for_approval
@@ -134,9 +134,9 @@ class NewChildren:
         if plan.errors:
             raise InvalidInput(f"DAG {name} is invalid: {'; '.join(plan.errors)}")
         dag_name = stored_name(workspace, plan.dag.name)
-        return _Called(plan, text_hash, file_name, dag_name, self._waits(plan, dag_name, workspace))
+        return _Called(plan, text_hash, file_name, dag_name, self._waits(plan, dag_name))
 
-    def _waits(self, plan: Plan, dag_name: str, workspace: str) -> bool:
+    def _waits(self, plan: Plan, dag_name: str) -> bool:
         """Return whether a sub-run waits in its queue: for a place, or for a worker pool that serves its workspace."""
         barred = self._batch.worker_pools.bars(dag_name, plan.dag.worker_selector)
-        return barred is not None or self.is_limited(stored_name(workspace, plan.dag.queue or plan.dag.name))
+        return barred is not None or self.is_limited(queue_of(plan.dag, dag_name))

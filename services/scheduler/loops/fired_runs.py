@@ -9,11 +9,11 @@ from services.scheduler.core import fires as core
 from services.scheduler.core.messages import Begin, Stop
 from services.scheduler.core.plan import Plan
 from services.scheduler.deciding.batch import Batch
-from services.scheduler.deciding.creation import new_run, rerun
+from services.scheduler.deciding.creation import new_run, queue_of, rerun
 from services.scheduler.deciding.plans import Source
 from services.scheduler.deciding.quotas import QuotaExceeded
 from shared.errors import InvalidInput
-from shared.workspaces import name_prefix, workspace_of
+from shared.workspaces import workspace_of
 
 __all__ = ["FiredRuns"]
 
@@ -23,13 +23,14 @@ _ENDING = {core.STOP, core.RESTART}
 
 
 class FiredRuns:
-    """Carries out fires in one transaction. ``dags`` and ``plans`` are by file name."""
+    """Carries out fires in one transaction. ``dags`` are by file name."""
 
-    def __init__(self, batch: Batch, tz: ZoneInfo, dags: Mapping[str, Row], plans: Mapping[str, Plan]) -> None:
+    def __init__(self, batch: Batch, tz: ZoneInfo, dags: Mapping[str, Row]) -> None:
         self._batch = batch
         self._tz = tz
         self._dags = dags
-        self._plans = plans
+        self._made_from: dict[str, tuple[str, Plan]] = {}
+        """By file name: the hash and the plan of the spec that new runs get."""
         self._tx = batch.tx
         self._known: set[tuple[str, str, datetime]] = set()
         self._latest: Mapping[str, Row] = {}
@@ -93,7 +94,7 @@ class FiredRuns:
                     scheduled,
                     self._latest_of(dag_name),
                     running=bool(running),
-                    skip_if_successful=self._plans[file_name].dag.skip_if_successful,
+                    skip_if_successful=self.plan_of(file_name).dag.skip_if_successful,
                     file_name=file_name,
                     tz=self._tz,
                 )
@@ -120,17 +121,25 @@ class FiredRuns:
         began_at = min(at for at in (row["started_at"] or row["created_at"], row["queued_at"]) if at is not None)
         return core.LatestRun(row["dag_run_id"], row["status"], began_at, row["scheduled_at"])
 
+    def plan_of(self, file_name: str) -> Plan:
+        """Return the plan of new runs of a DAG: of its spec, merged with the base configuration."""
+        return self._spec_of(file_name)[1]
+
+    def _spec_of(self, file_name: str) -> tuple[str, Plan]:
+        if file_name not in self._made_from:
+            batch, source = self._batch, Source(self._dags[file_name]["spec_hash"])
+            text_hash = batch.plans.freeze(batch.tx, source, batch.now, batch.after.frozen)
+            self._made_from[file_name] = text_hash, batch.plans.get(batch.tx, (text_hash, file_name))
+        return self._made_from[file_name]
+
     def _queue(self, file_name: str) -> str:
-        dag, dag_name = self._plans[file_name].dag, str(self._dags[file_name]["dag_name"])
-        return f"{name_prefix(workspace_of(dag_name))}{dag.queue}" if dag.queue else dag_name
+        return queue_of(self.plan_of(file_name).dag, str(self._dags[file_name]["dag_name"]))
 
     def _start(self, file_name: str, fire: core.Fire) -> tuple[str, str, str | None]:
         """Start the run of a scheduled time, or queue it if its queue is global or the time is caught up."""
         scheduled = fire.scheduled
         batch = self._batch
-        source = Source(self._dags[file_name]["spec_hash"])
-        text_hash = batch.plans.freeze(batch.tx, source, batch.now, batch.after.frozen)
-        plan = batch.plans.get(batch.tx, (text_hash, file_name))
+        text_hash, plan = self._spec_of(file_name)
         if plan.errors:
             # The DAG's own spec has no errors, so these are errors of the base configuration.
             return "skipped", "; ".join(plan.errors), None

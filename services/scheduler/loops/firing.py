@@ -200,7 +200,7 @@ class Firing:
             return decided
         times = core.due_times(former, decided, edited, self._tz).times
         dags = {row["file_name"]: row for row in batch.tx.schedules.dags([name])}
-        runs = FiredRuns(batch, self._tz, dags, {})
+        runs = FiredRuns(batch, self._tz, dags)
         fires = tuple(
             core.Fire(scheduled, "missed", "the schedule was edited while the DAG was paused") for scheduled in times
         )
@@ -252,6 +252,7 @@ class Firing:
         names = [row["file_name"] for row in claimed]
         dags = {row["file_name"]: row for row in rows.dags(names)}
         plans = self._plans(batch, list(dags.values()))
+        runs = FiredRuns(batch, self._tz, dags)
         fires: dict[str, tuple[core.Fire, ...]] = {}
         moved = []
         for row in claimed:
@@ -262,7 +263,7 @@ class Firing:
                 fires[name] = core.decide(
                     due.times,
                     judged_at,
-                    plan.dag.catchup,
+                    runs.plan_of(name).dag.catchup,
                     suspended=dags[name]["suspended"],
                     pauses=_over(pauses, name),
                 )
@@ -274,7 +275,6 @@ class Firing:
                     "next_start_at": due.next_start,
                 }
             )
-        runs = FiredRuns(batch, self._tz, dags, plans)
         runs.prepare(fires)
         ledger = [entry for name in names for fire in fires.get(name, ()) if (entry := runs.carry_out(name, fire))]
         batch.tx.schedules.add_fires(ledger)
