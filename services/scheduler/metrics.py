@@ -160,11 +160,12 @@ def limit_dag_series(limit: int) -> None:
 
 def count(after: PostCommit) -> None:
     """Count the events of one committed transaction."""
-    for dag_name, status in after.ended:
-        RUNS_ENDED.labels(str(status)).inc()
-        RUNS_ENDED_BY_DAG.labels(_dags.label(dag_name), str(status)).inc()
-    for dag_name, seconds in after.lasted:
-        RUN_SECONDS.labels(_dags.label(dag_name)).observe(max(0.0, seconds))
+    for run in after.ended:
+        dag, status = _dags.label(run.dag_name), str(run.status)
+        RUNS_ENDED.labels(status).inc()
+        RUNS_ENDED_BY_DAG.labels(dag, status).inc()
+        if run.lasted_s is not None:
+            RUN_SECONDS.labels(dag).observe(max(0.0, run.lasted_s))
     for seconds in after.waited:
         QUEUE_WAIT.observe(max(0.0, seconds))
     for closed in after.closed:

@@ -51,7 +51,7 @@ def test_the_report_that_ends_a_run_is_one_statement_text(migrated_database_url:
         world.one.report(started(world.one.task()), finished(world.one.task()))
     world.engine.dispose()
 
-    assert world.one.after[-1].over
+    assert world.one.after[-1].ended
     assert len(sent) == 1, sent
 
 

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from scripts.metrics_doc import TARGET, catalogue, document, series_names
 from services.scheduler import metrics
 from services.scheduler.core.decision import ClosedAttempt
-from services.scheduler.deciding.post_commit import PostCommit
+from services.scheduler.deciding.post_commit import EndedRun, PostCommit
 from services.scheduler.metrics import BacklogCollector, count, limit_dag_series
 from shared.admin_server import admin_registry
 from shared.disk import Volume
@@ -134,9 +134,13 @@ def test_the_largest_dags_come_first_when_many_are_met_at_once() -> None:
     assert [names.label(name) for name in ("small", "large", "middle")] == ["other", "large", "middle"]
 
 
+def _ended(dag: str, status: RunStatus = RunStatus.SUCCEEDED, lasted_s: float | None = None) -> EndedRun:
+    return EndedRun("k", dag, "r", status, is_root=True, lasted_s=lasted_s)
+
+
 def test_ten_thousand_dags_make_no_more_series_than_allowed() -> None:
     limit_dag_series(50)
-    after = PostCommit(ended=[(f"dag-{number}", RunStatus.SUCCEEDED) for number in range(10_000)])
+    after = PostCommit(ended=[_ended(f"dag-{number}") for number in range(10_000)])
     count(after)
 
     dags = {sample.labels["dag"] for one in metrics.RUNS_ENDED_BY_DAG.collect() for sample in one.samples}
@@ -157,7 +161,7 @@ def test_a_commit_is_counted_once_with_its_times() -> None:
     count(
         PostCommit(
             at=_NOW + timedelta(seconds=7),
-            ended=[("d", RunStatus.FAILED)],
+            ended=[_ended("d", RunStatus.FAILED)],
             closed=[closed],
             ignored=["stale token", "already begun"],
         )
@@ -173,9 +177,9 @@ def test_a_clock_that_was_set_back_takes_nothing_from_a_total() -> None:
         families = (*metrics.RUN_SECONDS.collect(), *metrics.QUEUE_WAIT.collect())
         return [sample.value for family in families for sample in family.samples if sample.name.endswith("_sum")]
 
-    count(PostCommit(lasted=[("set-back", 0.0)], at=_NOW))
+    count(PostCommit(ended=[_ended("set-back", lasted_s=0.0)], at=_NOW))
     before = totals()
-    count(PostCommit(lasted=[("set-back", -3600.0)], waited=[-3600.0], at=_NOW))
+    count(PostCommit(ended=[_ended("set-back", lasted_s=-3600.0)], waited=[-3600.0], at=_NOW))
 
     assert totals() == before
 

@@ -20,7 +20,7 @@ from shared.contracts.tasks import FollowingStep
 from shared.language.model import Handler
 from shared.status import NodeStatus, RunStatus
 
-__all__ = ["before", "following", "go_on", "turn_away"]
+__all__ = ["following", "go_on", "previous_nodes", "turn_away"]
 
 _SHORT = timedelta(seconds=1)
 """If the step before took longer, the next ones probably do too, and no worker goes on after them."""
@@ -42,7 +42,7 @@ def following(draft: Draft, idx: int, token: str) -> tuple[FollowingStep, ...]:
     return tuple(found)
 
 
-def before(run: Run, idx: int) -> tuple[int, ...]:
+def previous_nodes(run: Run, idx: int) -> tuple[int, ...]:
     """Return the nodes after which a worker may begin node ``idx`` itself."""
     if idx == run.plan.first_in_chain:
         return tuple(node.idx for node in run.nodes[-1:] if node.kind == PREPARE)

@@ -37,7 +37,7 @@ from services.scheduler.deciding.flushing import PendingRows
 from services.scheduler.deciding.held_reports import HeldReport, HeldReports
 from services.scheduler.deciding.loading import LoadedRun, LoadedRuns
 from services.scheduler.deciding.plans import Plans
-from services.scheduler.deciding.post_commit import PostCommit
+from services.scheduler.deciding.post_commit import EndedRun, PostCommit
 from services.scheduler.deciding.progress import recall
 from services.scheduler.deciding.quotas import Quotas
 from services.scheduler.deciding.recent import RecentRuns
@@ -298,38 +298,34 @@ class Batch:
 
     def _follow(self, loaded: LoadedRun, before: Run) -> None:
         """Collect the consequences of a change of the run's status: for queues, families, counters and traces."""
-        after = loaded.run
-        was, became, parent_key = before.status, after.status, loaded.fixed["parent_key"]
+        run = loaded.run
+        was, became, parent_key = before.status, run.status, loaded.fixed["parent_key"]
         if was is became:
             return
         # A run without steps to run ends in the decision that starts it: its status is never ``running``.
-        left_queue = was is RunStatus.QUEUED and after.started_at == self.now
+        left_queue = was is RunStatus.QUEUED and run.started_at == self.now
         if left_queue and before.queued_at is not None:
             self.after.waited.append(max(0.0, (self.now - before.queued_at).total_seconds()))
-            self.after.traced.spans.append(waited_span(before, self.runs.asked_in(after.run_key), self.now))
+            self.after.traced.spans.append(waited_span(before, self.runs.asked_in(run.run_key), self.now))
         if became is RunStatus.RUNNING:
-            if was.to_begin and after.run_attempt == 1:
-                self.after.begun.append((self.now - after.created_at).total_seconds())
-            self.after.started[after.dag_name] = after.plan.dag.hist_retention_days
+            if was.to_begin and run.run_attempt == 1:
+                self.after.begun.append((self.now - run.created_at).total_seconds())
+            self.after.started[run.dag_name] = run.plan.dag.hist_retention_days
         if became is RunStatus.QUEUED:
-            self.after.queues.add(after.queue)
+            self.after.queues.add(run.queue)
         elif became is not RunStatus.RUNNING:
-            self.after.freed.add(after.queue)
+            self.after.freed.add(run.queue)
         if parent_key is not None and (was is RunStatus.WAITING or became is not RunStatus.RUNNING):
-            self.after.note_child(parent_key, after.dag_run_id)
+            self.after.note_child(parent_key, run.dag_run_id)
         # The token first: few nodes have one, and the property costs several times as much to read.
-        if became is RunStatus.RUNNING and any(node.call_token and node.calls for node in after.nodes):
+        if became is RunStatus.RUNNING and any(node.call_token and node.calls for node in run.nodes):
             # While the run had status ``waiting``, it only recorded its sub-runs' statuses. Now it must act on them.
-            self.after.note_child(after.run_key, None)
+            self.after.note_child(run.run_key, None)
         ran = became is not RunStatus.RUNNING and (was is RunStatus.RUNNING or left_queue)
         if ran:
             parent = self.tx.runs.names([parent_key])[parent_key] if parent_key is not None and recording() else None
-            span = run_span(after, self.runs.asked_in(after.run_key), self.now, parent)
-            self.after.traced.ended.append((span, after))
+            span = run_span(run, self.runs.asked_in(run.run_key), self.now, parent)
+            self.after.traced.ended.append((span, run))
         if was.active and not became.active and not loaded.deleted:
-            self.after.ended.append((after.dag_name, became))
-            self.after.over.add(after.run_key)
-            if after.is_root:
-                self.after.ended_roots.append((after.dag_name, after.dag_run_id, became.successful))
-            if ran and after.started_at is not None:
-                self.after.lasted.append((after.dag_name, (self.now - after.started_at).total_seconds()))
+            lasted_s = (self.now - run.started_at).total_seconds() if ran and run.started_at is not None else None
+            self.after.ended.append(EndedRun(run.run_key, run.dag_name, run.dag_run_id, became, run.is_root, lasted_s))

@@ -9,7 +9,7 @@ report would count as stale and be lost.
 from collections import Counter
 from collections.abc import Sequence
 
-from services.scheduler.core.chains import before
+from services.scheduler.core.chains import previous_nodes
 from services.scheduler.core.model import Run
 from services.scheduler.core.tasks import MOST_FOLLOWING
 from services.scheduler.deciding.batch import Batch
@@ -24,15 +24,16 @@ def ahead_of_chain(batch: Batch, events: Sequence[Event]) -> frozenset[str]:
     """Return the tokens of the attempts whose last report is among ``events``, but not the one of their start."""
     load_runs(batch, events)
     early: set[str] = set()
-    told: set[str] = set()
+    announced: set[str] = set()
+    """Tokens of the next attempts, as the end reports among ``events`` name them."""
     for event in events:
         if not isinstance(event, AttemptFinished | AttemptGivenUp):
             continue
         run = batch.runs.get(event.run_key)
-        if run is not None and event.token not in told and _step_before_is_open(run, event):
+        if run is not None and event.token not in announced and _step_before_is_open(run, event):
             early.add(event.token)
         elif isinstance(event, AttemptFinished) and event.next_start is not None:
-            told.add(event.next_start.token)
+            announced.add(event.next_start.token)
     return frozenset(early)
 
 
@@ -40,7 +41,7 @@ def _step_before_is_open(run: Run, event: Event) -> bool:
     """Whether an attempt of the same chain is open whose step comes before that of the report."""
     nodes: Sequence[int] = (event.node,)
     for _ in range(MOST_FOLLOWING):
-        nodes = [earlier for idx in nodes for earlier in before(run, idx)]
+        nodes = [earlier for idx in nodes for earlier in previous_nodes(run, idx)]
         for idx in nodes:
             attempt = run.nodes[idx].attempt
             if attempt is not None and attempt.token == token_in_chain(event.token, idx):
@@ -53,11 +54,11 @@ def ahead_of_logs(batch: Batch, events: Sequence[AttemptFinished]) -> frozenset[
 
     Reports of workers that do not tell the size of the log count as complete, and so do stale ones.
     """
-    before = {event.token: sent for event in events if (sent := _sent_before(event))}
-    if not before:
+    sent_before = {event.token: sent for event in events if (sent := _sent_before(event))}
+    if not sent_before:
         return frozenset()
-    stored = batch.tx.runs.log_bytes(list(before))
-    late = [event for event in events if event.token in before and before[event.token] - stored[event.token]]
+    stored = batch.tx.runs.log_bytes(list(sent_before))
+    late = [event for event in events if event.token in sent_before and sent_before[event.token] - stored[event.token]]
     batch.runs.load(event.run_key for event in late)
     # The attempts that a worker went on to are not open before these reports are recorded.
     begun = {event.next_start.token for event in events if event.next_start is not None}

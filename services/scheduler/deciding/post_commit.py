@@ -10,10 +10,22 @@ from shared.admission.pools import PoolKey
 from shared.status import RunStatus
 from shared.transport.base import Outgoing
 
-__all__ = ["NEVER", "PostCommit"]
+__all__ = ["NEVER", "EndedRun", "PostCommit"]
 
 NEVER = datetime.min.replace(tzinfo=UTC)
 """A time before all others."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndedRun:
+    """A run that a transaction ended. ``lasted_s``: from its start to its end; ``None`` if it was not running."""
+
+    run_key: str
+    dag_name: str
+    dag_run_id: str
+    status: RunStatus
+    is_root: bool
+    lasted_s: float | None
 
 
 @dataclass(slots=True)
@@ -37,10 +49,8 @@ class PostCommit:
     """Workers that must be told whether they are drained."""
     changed: set[str] = field(default_factory=set)
     """Keys of runs that have new transitions."""
-    over: set[str] = field(default_factory=set)
-    """Keys of the runs that ended."""
-    ended_roots: list[tuple[str, str, bool]] = field(default_factory=list)
-    """(DAG name, run id, whether it succeeded) of each root run that ended."""
+    ended: list[EndedRun] = field(default_factory=list)
+    """The runs that ended; they are among those that ``changed``."""
     traced: Traced = field(default_factory=Traced)
 
     # -- what loops and caches must know -----------------------------------------------------------
@@ -70,10 +80,6 @@ class PostCommit:
 
     # -- what is counted ---------------------------------------------------------------------------
 
-    ended: list[tuple[str, RunStatus]] = field(default_factory=list)
-    """(DAG name, status) of each run that ended."""
-    lasted: list[tuple[str, float]] = field(default_factory=list)
-    """(DAG name, seconds from start to end) of each run that ended."""
     waited: list[float] = field(default_factory=list)
     """Seconds in the queue, for each run that left its queue and started."""
     closed: list[ClosedAttempt] = field(default_factory=list)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 from threading import Event as StopEvent
 
-from services.scheduler.deciding.post_commit import PostCommit
+from services.scheduler.deciding.post_commit import EndedRun, PostCommit
 from shared.contracts.codec import encode
 from shared.contracts.control import RootRunsEnded
 from shared.ids import new_run_id
@@ -22,16 +22,15 @@ _MOST_NAMED = 1_000
 
 
 class EndBroadcaster:
-    """Collects the runs of committed transactions and broadcasts their names."""
+    """Collects the root runs that committed transactions ended, and broadcasts their names."""
 
     def __init__(self, transport: Transport, clock: Callable[[], datetime]) -> None:
         self._transport = transport
         self._clock = clock
-        self._runs: deque[tuple[str, str, bool]] = deque()
-        """DAG name, run id and whether it succeeded, of each root run."""
+        self._runs: deque[EndedRun] = deque()
 
     def follow(self, after: PostCommit) -> None:
-        self._runs.extend(after.ended_roots)
+        self._runs.extend(run for run in after.ended if run.is_root)
 
     def run(self, stop: StopEvent) -> None:
         """Send what was collected, every few seconds until ``stop`` is set, and then once more."""
@@ -43,7 +42,7 @@ class EndBroadcaster:
         while self._runs:
             runs = [self._runs.popleft() for _ in range(min(len(self._runs), _MOST_NAMED))]
             message = RootRunsEnded(
-                runs=[(dag_name, run_id) for dag_name, run_id, succeeded in runs if succeeded],
-                failed=[(dag_name, run_id) for dag_name, run_id, succeeded in runs if not succeeded],
+                runs=[(run.dag_name, run.dag_run_id) for run in runs if run.status.successful],
+                failed=[(run.dag_name, run.dag_run_id) for run in runs if not run.status.successful],
             )
             self._transport.broadcast("workers", encode(message, id=new_run_id(), at=self._clock()))

@@ -122,14 +122,14 @@ class Intake(Generic[T]):
             deferred, early, self._deferred, self._early = self._deferred, self._early, [], []
             unheld = self._hold(self._read(deliveries))
             pairs = [*deferred, *early, *self._held_until(HELD_S), *unheld]
-            self._process_unlocked(pairs, stop, careful=bool(deferred))
+            self._process_unlocked(pairs, stop, wait=not deferred)
             through_s = before_s if len(deliveries) < self._at_once else deliveries[-1].arrived_s
             if not stop.is_set() and self._consumer.connected_for_s > 0:
                 waiting_s = [delivery.arrived_s for delivery, _ in [*self._deferred, *self._early]]
                 if self._held is not None:
                     waiting_s.append(self._held.oldest_s)
                 self.recorded_through_s = min([through_s, *waiting_s])
-        self._process_unlocked(self._held_until(0), stop, careful=True)
+        self._process_unlocked(self._held_until(0), stop, wait=False)
         self._consumer.close()
 
     def _timeout_s(self, now_s: float) -> float:
@@ -172,20 +172,20 @@ class Intake(Generic[T]):
                 pairs.append((delivery, envelope))
         return pairs
 
-    def _process_unlocked(self, pairs: Pairs, stop: threading.Event, *, careful: bool) -> None:
+    def _process_unlocked(self, pairs: Pairs, stop: threading.Event, *, wait: bool) -> None:
         """Process messages, and defer those about runs that another transaction has locked.
 
-        The messages of one run stay in order. ``careful``: do not wait for locks, because a run was locked before.
+        The messages of one run stay in order. ``wait``: whether to wait for locks, as long as no run was locked before.
         """
         try:
-            self._process(pairs, stop, wait=not careful)
+            self._process(pairs, stop, wait=wait)
         except RowsLocked:
             for run in _by_run(pairs):
                 try:
                     self._process(run, stop, wait=False)
                 except RowsLocked:
                     self._deferred.extend(run)
-            if self._deferred and not careful:
+            if self._deferred and wait:
                 _log.warning("delivery.deferred", extra={"count": len(self._deferred), "why": "another transaction"})
 
     def _process(self, pairs: Pairs, stop: threading.Event, *, wait: bool) -> None:
@@ -205,7 +205,7 @@ class Intake(Generic[T]):
             if len(pairs) > 1:
                 # Process each message alone, so that only the bad message fails.
                 for pair in pairs:
-                    self._process_unlocked([pair], stop, careful=not wait)
+                    self._process_unlocked([pair], stop, wait=wait)
                 return
             self._fail(*pairs[0], error)
             return
@@ -337,7 +337,7 @@ def _ahead_of_others(batch: Batch, pairs: Pairs) -> frozenset[str]:
 def _ahead_of_logs(batch: Batch, pairs: Pairs) -> frozenset[str]:
     """Return the ids of end reports whose log is not stored yet: who sees the end must be able to read the log.
 
-    Reports that have waited for ``_LOGS_WAIT_S`` are not held any longer: the log may have become a dead letter.
+    Reports that have waited for ``_LOGS_WAIT_S`` wait no longer: the log may have become a dead letter.
     """
     finished = {
         envelope.id: (delivery, envelope.body)
@@ -346,19 +346,19 @@ def _ahead_of_logs(batch: Batch, pairs: Pairs) -> frozenset[str]:
     }
     late = ahead_of_logs(batch, [event for _, event in finished.values()])
     oldest_s = time.monotonic() - _LOGS_WAIT_S
-    held = set()
+    early = set()
     for name, (delivery, event) in finished.items():
         if event.token not in late:
             continue
         if delivery.arrived_s > oldest_s:
-            held.add(name)
+            early.add(name)
         else:
             REPORTS_WITHOUT_LOG.inc()
             _log.error(
                 "report.without_log",
                 extra={"token": event.token, "run_key": event.run_key, "next": "dagway dead-letters list"},
             )
-    return frozenset(held)
+    return frozenset(early)
 
 
 def logs_intake(transactor: Transactor, consumer: Consumer) -> Intake[None]:

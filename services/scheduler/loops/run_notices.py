@@ -39,10 +39,10 @@ class RunNotices:
             return
         with self._lock:
             self._changed |= after.changed
-            self._ended |= after.changed & after.over
-        if after.over:
+            self._ended.update(run.run_key for run in after.ended)
+        if after.ended:
             self.tell()
-        elif not self._awake.is_set():
+        else:
             self._awake.set()
 
     def tell(self) -> None:

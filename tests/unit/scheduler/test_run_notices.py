@@ -6,12 +6,13 @@ from queue import SimpleQueue
 
 import pytest
 
-from services.scheduler.deciding.post_commit import PostCommit
+from services.scheduler.deciding.post_commit import EndedRun, PostCommit
 from services.scheduler.loops.run_notices import RunNotices
 from shared.clock import utc_now
 from shared.contracts.codec import decode_as
 from shared.contracts.control import CHANGES, RunsChanged
 from shared.service import Background
+from shared.status import RunStatus
 from shared.transport.embedded.transport import EmbeddedTransport
 
 WAIT_S = 60
@@ -33,6 +34,10 @@ def heard(transport: EmbeddedTransport) -> Heard:
     return found
 
 
+def _ended(key: str) -> EndedRun:
+    return EndedRun(key, "d", key, RunStatus.SUCCEEDED, is_root=True, lasted_s=1.0)
+
+
 def test_the_end_of_a_run_is_told_at_once_and_takes_earlier_changes_along(
     transport: EmbeddedTransport, heard: Heard
 ) -> None:
@@ -41,7 +46,7 @@ def test_the_end_of_a_run_is_told_at_once_and_takes_earlier_changes_along(
     notices.follow(PostCommit(changed={"b"}))
     notices.follow(PostCommit(changed={"c", "b"}))
     notices.follow(PostCommit())
-    notices.follow(PostCommit(changed={"a"}, over={"a"}))
+    notices.follow(PostCommit(changed={"a"}, ended=[_ended("a")]))
 
     first = heard.get(timeout=WAIT_S)
     assert (first.run_keys, first.ended) == (["a", "b", "c"], ["a"])
@@ -69,7 +74,7 @@ def test_changes_without_an_end_are_told_by_the_thread(transport: EmbeddedTransp
 def test_more_runs_than_a_notice_may_name_are_told_as_any_run(transport: EmbeddedTransport, heard: Heard) -> None:
     notices = RunNotices(transport, utc_now)
 
-    notices.follow(PostCommit(changed={str(number) for number in range(101)}, over={"7"}))
+    notices.follow(PostCommit(changed={str(number) for number in range(101)}, ended=[_ended("7")]))
 
     told = heard.get(timeout=WAIT_S)
     assert (told.run_keys, told.ended) == ([], [])
