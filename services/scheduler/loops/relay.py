@@ -217,7 +217,7 @@ class Relay:
         with self._store.begin() as tx:
             found = tx.outbox.overdue(now - timedelta(seconds=STALE_S), refused, _SWEEP_AT_MOST)
             rows = [row for row in found if row["id"] not in self._under_way]
-            tx.outbox.put_off(rows, now)
+            tx.outbox.put_off([row["id"] for row in rows], now)
             # The dispatch time of a task is set to now, so that it does not count as lost too early. A task that has
             # started was sent before: it is deleted, because a second copy might run a second time.
             tasks = _tasks(rows)

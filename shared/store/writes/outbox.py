@@ -7,7 +7,7 @@ from sqlalchemy import and_, bindparam, delete, or_, select, update
 
 from shared.store import tables as t
 from shared.store.engine import for_update
-from shared.store.writes.base import FoundRow, NewRow, Writer
+from shared.store.writes.base import FoundRow, Writer
 
 __all__ = ["OutboxWrites"]
 
@@ -25,9 +25,10 @@ class OutboxWrites(Writer):
         query = select(t.outbox).where(overdue).order_by(c.id).limit(limit)
         return self._rows(for_update(query, skip_locked=True))
 
-    def put_off(self, rows: Sequence[NewRow], now: datetime) -> None:
+    def put_off(self, ids: Sequence[str], now: datetime) -> None:
         """Set ``created_at`` of these messages to ``now``, so that no other sweep takes them soon."""
-        self._put(t.outbox, [{**row, "created_at": now} for row in rows], ["created_at"])
+        if ids:
+            self._connection.execute(update(t.outbox).where(t.outbox.c.id.in_(ids)).values(created_at=now))
 
     def dispatched_again(self, tasks: Mapping[str, str], now: datetime) -> set[str]:
         """Set the dispatch time of these tasks to ``now``; return the tokens that no worker has started yet.

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import bindparam, delete, or_, select, update
+from sqlalchemy import bindparam, delete, or_, select, tuple_, update
 
 from shared.store import tables as t
 from shared.store.engine import for_update
@@ -102,14 +102,8 @@ class ScheduleWrites(Writer):
         """Delete up to ``limit`` fires that were decided before ``before``; return how many."""
         c = t.cron_slots.c
         key = (c.file_name, c.kind, c.slot_at)
-        old = self._connection.execute(select(*key).where(c.decided_at < before).limit(limit)).all()
-        if old:
-            query = delete(t.cron_slots).where(
-                c.file_name == bindparam("name"), c.kind == bindparam("what"), c.slot_at == bindparam("slot")
-            )
-            rows = [{"name": row[0], "what": row[1], "slot": row[2]} for row in old]
-            self._connection.execute(query, rows)
-        return len(old)
+        old = select(*key).where(c.decided_at < before).limit(limit)
+        return self._connection.execute(delete(t.cron_slots).where(tuple_(*key).in_(old))).rowcount
 
     def add_fires(self, rows: Sequence[NewRow]) -> None:
         """Insert fires. Raises ``AlreadyExists`` if a fire of the same scheduled time is recorded."""
