@@ -28,6 +28,7 @@ from services.scheduler.core.model import Run
 from services.scheduler.core.plan import Plan
 from services.scheduler.deciding.creation import new_run
 from services.scheduler.deciding.events import record_events
+from services.scheduler.deciding.memory import SchedulerMemory
 from services.scheduler.deciding.plans import Plans, spec_hash
 from services.scheduler.deciding.transactor import Transactor
 from shared.clock import utc_now
@@ -129,10 +130,10 @@ class _Stored:
     def __init__(self, url: str, shape: str, steps: int) -> None:
         self._engine = open_engine(url)
         plans = Plans()
-        self._transactor = Transactor(Store(self._engine), plans, utc_now)
+        self._transactor = Transactor(Store(self._engine), SchedulerMemory(plans), utc_now)
         with self._transactor.store.begin() as tx:
             # A scheduler does so when it starts. Without them, each task would cost one more statement.
-            self._transactor.rules.read(tx)
+            self._transactor.memory.rules.read(tx)
         self._transactor.after_commit(self._see)
         self._sent: list[bytes] = []
         self._ended = 0
@@ -158,7 +159,7 @@ class _Stored:
 
     def _carry_out(self, command: Any) -> None:
         envelope = Envelope(v=1, id=new_run_id(), at=utc_now(), type=command.type, body=command)
-        parse_specs(self._transactor.plans, [envelope])
+        parse_specs(self._transactor.memory.plans, [envelope])
         (reply,) = self._transactor.decide(lambda batch: carry_out(batch, [envelope]))
         assert reply.outcome == "recorded", reply
 

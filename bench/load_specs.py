@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from bench.systems.rig import database
 from services.scheduler.assembly import Assembly
+from services.scheduler.deciding.memory import SchedulerMemory
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.loops import folder as following
 from shared.clock import utc_now
@@ -44,7 +45,13 @@ def _timed(count: int, work: Callable[[], object]) -> str:
 
 
 def _follow(url: str, dags: Path, texts: list[str]) -> None:
-    parts = Assembly(Store(open_engine(url, pool_size=4)), EmbeddedTransport(None), Plans(), utc_now, ZoneInfo("UTC"))
+    parts = Assembly(
+        Store(open_engine(url, pool_size=4)),
+        EmbeddedTransport(None),
+        SchedulerMemory(Plans()),
+        utc_now,
+        ZoneInfo("UTC"),
+    )
     parsed = 0
 
     def counted(*args: object, **facts: object) -> object:

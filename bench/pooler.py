@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 
 from services.scheduler.assembly import Assembly
 from services.scheduler.commands.carry_out import carry_out
+from services.scheduler.deciding.memory import SchedulerMemory
 from services.scheduler.deciding.plans import Plans
 from shared.clock import utc_now
 from shared.contracts import commands as c
@@ -100,7 +101,9 @@ def main() -> None:
         url = pooler.url_of(direct)
         writing = [open_engine(url, pool_size=WRITERS) for _ in range(SCHEDULERS)]
         transport = EmbeddedTransport(None)
-        parts = [Assembly(Store(engine), transport, Plans(), utc_now, ZoneInfo("UTC")) for engine in writing]
+        parts = [
+            Assembly(Store(engine), transport, SchedulerMemory(Plans()), utc_now, ZoneInfo("UTC")) for engine in writing
+        ]
         create = _command(c.CreateDag(actor=ANYBODY, file_name="d", spec="steps:\n  - echo one\n"))
         parts[0].transactor.decide(lambda batch: carry_out(batch, [create]))
         _start(parts[0], "first")

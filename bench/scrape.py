@@ -12,7 +12,7 @@ from prometheus_client import generate_latest
 from services.api.main import build_deps
 from services.api.observability.request_metrics import DaguCollector
 from services.api.settings import Settings
-from services.scheduler.deciding.post_commit import PostCommit
+from services.scheduler.deciding.post_commit import EndedRun, PostCommit
 from services.scheduler.metrics import BacklogCollector, count, limit_dag_series
 from services.worker.reporting.metrics import WorkerCollector, WorkerFacts
 from shared.admin_server import admin_registry
@@ -73,7 +73,9 @@ def main(dags: int) -> None:
         _cost("worker", lambda: generate_latest(admin_registry([process, WorkerCollector(lambda: _IDLE)])))
         for limit in (200, dags):
             limit_dag_series(limit)
-            count(PostCommit(ended=[(f"dag-{number}", RunStatus.SUCCEEDED) for number in range(dags)]))
+            names = (f"dag-{number}" for number in range(dags))
+            runs = [EndedRun("k", name, "r", RunStatus.SUCCEEDED, is_root=True, lasted_s=1) for name in names]
+            count(PostCommit(ended=runs))
             backlog = BacklogCollector(BacklogReads(engine).backlog, DagReads(engine).specs, utc_now)
             scheduler = admin_registry([process, backlog])
             _cost(f"scheduler, {dags} dags, limit {limit}", lambda page=scheduler: generate_latest(page))  # type: ignore[misc]

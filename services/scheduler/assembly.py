@@ -4,8 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from services.scheduler.deciding.dag_files import DagFiles
-from services.scheduler.deciding.plans import Plans
+from services.scheduler.deciding.memory import SchedulerMemory
 from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.loops.admission import Admission
 from services.scheduler.loops.audit_chain import AuditChain
@@ -31,22 +30,21 @@ class Assembly:
     """A transactor and its post-commit followers.
 
     ``tz`` is the time zone of schedules that set none. ``audit_days``: see ``AuditChain``. ``history_days``: see
-    ``Housekeeping``. ``files``: where DAGs are written to besides the database.
+    ``Housekeeping``.
     """
 
     def __init__(
         self,
         store: Store,
         transport: Transport,
-        plans: Plans,
+        memory: SchedulerMemory,
         clock: Callable[[], datetime],
         tz: ZoneInfo,
         *,
         audit_days: int = 0,
         history_days: int = 0,
-        files: DagFiles | None = None,
     ) -> None:
-        self.transactor = Transactor(store, plans, clock, files)
+        self.transactor = Transactor(store, memory, clock)
         self.relay = Relay(store, transport, clock, self.transactor.notice)
         self.timers = Timers(self.transactor)
         self.housekeeping = Housekeeping(store, clock, history_days=history_days)

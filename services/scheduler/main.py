@@ -4,7 +4,7 @@ import logging
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,19 +15,17 @@ from services.scheduler.commands.pools import apply_configured_pools
 from services.scheduler.commands.queues import apply_configured_queues
 from services.scheduler.deciding.dag_files import DagFiles
 from services.scheduler.deciding.event_routes import EventRoutes
+from services.scheduler.deciding.memory import SchedulerMemory
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.deciding.transactor import PROTOCOL, Transactor
 from services.scheduler.loops.dead_letters import DeadLetterLoop
 from services.scheduler.loops.folder import Folder
-from services.scheduler.loops.hearing import Hearing
-from services.scheduler.loops.heartbeat_records import HeartbeatRecords
 from services.scheduler.loops.intake import audit_intake, commands_intake, events_intake, logs_intake
-from services.scheduler.loops.leases import Leases
-from services.scheduler.loops.listening import HeartbeatListener
 from services.scheduler.loops.marks import Marks
 from services.scheduler.loops.run_totals import TotalsKeeper
 from services.scheduler.loops.spec_revalidation import SpecRevalidation
 from services.scheduler.loops.verifying import Verifying
+from services.scheduler.worker_watch import WorkerWatch
 from shared.errors import StoreUnavailable
 from shared.ids import new_token
 from shared.service import Background
@@ -50,17 +48,6 @@ _LOGS_AHEAD = 64
 _AUDIT_AHEAD = 200
 _ACKS_WAIT_S = 0.05
 """A redelivered message is recognised as already recorded, so acknowledgements may wait."""
-_PERIOD_OF_LEASE = 0.1
-"""The time between two markers, in leases; at most 1 s."""
-_GAP_OF_LEASE = 0.4
-"""The longest gap between markers in which no time is lost, in leases.
-
-Such a gap hides two heartbeats of a worker, or one of an idle worker: it is heard again before the lease has ended.
-"""
-_MOST_GAP_S = 5.0
-"""Half the time after which the broker may drop heartbeats that nobody has received."""
-_RECONNECT_S = 6
-"""A worker's longest pause between two attempts to connect, plus the time to connect."""
 _UTC = ZoneInfo("UTC")
 
 
@@ -108,56 +95,31 @@ class Scheduler:
         self.instance_id = f"{socket.gethostname()}-{new_token()[:8]}"
         self._store, self._transport, self._clock, self._settings = store, transport, clock, settings
         self._on_death = on_death
-        lease_s = settings.lease_s
         routes = EventRoutes(self.instance_id, settings.version, settings.event_shards)
         transport.declare([COMMANDS, *routes.queues, LOGS, AUDIT, HEARTBEATS, task_queue({})])
+        plans = Plans(settings.base_config, settings.version, settings.dags_dir and settings.dags_dir.absolute())
         parts = Assembly(
             store,
             transport,
-            Plans(settings.base_config, settings.version, settings.dags_dir and settings.dags_dir.absolute()),
+            SchedulerMemory(plans, settings.dag_files, routes),
             clock,
             settings.tz,
             audit_days=settings.audit_days,
             history_days=settings.history_days,
-            files=settings.dag_files,
         )
         transactor = parts.transactor
-        transactor.routes = routes
         # Before this process can receive reports, the others must know of it; see ``report_marks``.
-        service = self._register(transactor)
-        hearing = _hearing(lease_s)
-        listener = HeartbeatListener(transport, clock, self.instance_id, hearing)
-        marks = Marks(
-            transport,
-            clock,
-            self.instance_id,
-            listener=listener,
-            hearing=hearing,
-            started_at=service["started_at"],
-            period_s=min(1.0, lease_s * _PERIOD_OF_LEASE),
-            routes=routes,
-            urgent=lambda: (
-                hearing.somebody_overdue(lease_s) or hearing.somebody_began(clock() - timedelta(seconds=2 * lease_s))
-            ),
-        )
-        transactor.after_commit(marks.follow)
-        records = HeartbeatRecords(transactor, listener, timedelta(seconds=lease_s))
-        self._leases = Leases(
-            transactor, transport, records, hearing, marks, poll=parts.poll, lease_s=lease_s, service=service
+        watch = self._watch = WorkerWatch(
+            transport, transactor, self._register(transactor), poll=parts.poll, lease_s=settings.lease_s
         )
         self.folder = Folder(transactor, settings.dags_dir) if settings.dags_dir is not None else None
         # ``stop`` stops the intakes first, then the loops, and last the relay, which publishes their messages.
-        self._intakes = [
-            *self._open_intakes(transactor, routes, marks),
-            Background("scheduler-heartbeats", listener.run, on_death, listener.wake),
-        ]
+        self._intakes = [*self._open_intakes(transactor, routes, watch.marks), watch.listening(on_death)]
         self._loops = [
             *parts.loops(on_death),
-            Background("scheduler-news", records.run, on_death, listener.news.set),
-            Background("scheduler-marks", marks.run, on_death, marks.wake),
-            Background("scheduler-leases", self._leases.run, on_death),
+            *watch.loops(on_death),
             Background("scheduler-totals", TotalsKeeper(store).run, on_death),
-            Background("scheduler-judging", SpecRevalidation(transactor).run, on_death),
+            Background("scheduler-revalidation", SpecRevalidation(transactor).run, on_death),
             *self._one_at_a_time(verify),
         ]
         if self.folder is not None:
@@ -184,7 +146,7 @@ class Scheduler:
             }
             tx.services.put({**fixed, "heartbeat_at": started_at, "reports_until": None, "session_since": started_at})
             transactor.note_schedulers(tx.services.schedulers())
-            transactor.rules.read(tx)
+            transactor.memory.rules.read(tx)
         return fixed
 
     def _open_intakes(self, transactor: Transactor, routes: EventRoutes, marks: Marks) -> list[Background]:
@@ -228,7 +190,7 @@ class Scheduler:
     @property
     def judged_age_s(self) -> float:
         """The age of the time up to which this scheduler has judged whether workers are lost."""
-        return (self._clock() - self._leases.judged_at).total_seconds()
+        return (self._clock() - self._watch.judged_at).total_seconds()
 
     def start(self) -> None:
         for thread in [self._relay, *self._loops, *self._intakes]:
@@ -253,9 +215,3 @@ class Scheduler:
                 tx.services.remove("scheduler", self.instance_id)
         except StoreUnavailable as error:
             _log.info("scheduler.not_deregistered", extra={"error": str(error)})
-
-
-def _hearing(lease_s: float) -> Hearing:
-    # After a new connection, workers may need longer than this process to connect again.
-    settle_s = max(0.0, lease_s / 4 + _RECONNECT_S - lease_s)
-    return Hearing(gap_s=min(lease_s * _GAP_OF_LEASE, _MOST_GAP_S), settle_s=settle_s)

@@ -8,6 +8,7 @@ from sqlalchemy import update
 
 from services.scheduler.assembly import Assembly
 from services.scheduler.commands.carry_out import handle
+from services.scheduler.deciding.memory import SchedulerMemory
 from services.scheduler.deciding.plans import Plans
 from shared.contracts import commands as c
 from shared.store import tables as t
@@ -31,8 +32,8 @@ class Rig:
         self.one, self.two = self.another(), self.another()
 
     def another(self, version: str = "", base: str = "") -> Assembly:
-        plans = Plans(base, version)
-        return Assembly(Store(self.stack.engine), self.stack.transport, plans, lambda: self.now, ZoneInfo("UTC"))
+        memory = SchedulerMemory(Plans(base, version))
+        return Assembly(Store(self.stack.engine), self.stack.transport, memory, lambda: self.now, ZoneInfo("UTC"))
 
     def dag(self, name: str, spec: str) -> None:
         command = c.CreateDag(file_name=name, spec=spec + STEPS)

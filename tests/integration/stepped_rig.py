@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 
 from services.scheduler.assembly import Assembly
 from services.scheduler.commands.carry_out import carry_out
+from services.scheduler.deciding.memory import SchedulerMemory
 from services.scheduler.deciding.plans import Plans
 from shared.contracts import commands as c
 from shared.contracts.codec import decode, encode
@@ -31,7 +32,7 @@ class SteppedRig:
         self.transactor = self.parts.transactor
 
     def another(self) -> Assembly:
-        return Assembly(self.store, self.stack.transport, Plans(), lambda: self.now, ZoneInfo("UTC"))
+        return Assembly(self.store, self.stack.transport, SchedulerMemory(Plans()), lambda: self.now, ZoneInfo("UTC"))
 
     def ask(self, *commands: c.Command) -> list[c.CommandReply]:
         envelopes = [decode(encode(named(command), id=new_run_id(), at=self.now)) for command in commands]

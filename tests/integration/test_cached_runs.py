@@ -162,7 +162,7 @@ def test_a_start_waits_for_the_end_and_shares_its_transaction(world: World) -> N
     assert letter.acked == 1
     assert len(world.one.after) == commits + 1
     assert "started on w1" in world.history()
-    assert world.one.transactor.held.oldest_s == float("inf")
+    assert world.one.transactor.memory.held.oldest_s == float("inf")
 
 
 def test_a_stop_sees_the_start_that_waits(world: World) -> None:
@@ -190,7 +190,7 @@ def test_a_start_that_is_not_committed_waits_on(world: World) -> None:
         world.one.transactor.decide(fails)
 
     assert letter.acked == 0
-    held = world.one.transactor.held
+    held = world.one.transactor.memory.held
     assert held.oldest_s == letter.arrived_s
     assert held.release(letter.arrived_s - 0.001) == []
     assert [each.event.token for each in held.release(letter.arrived_s)] == [task.token]
@@ -210,7 +210,7 @@ def test_starts_that_wait_are_all_given_back_if_one_of_them_cannot_be_recorded(
     with pytest.raises(ZeroDivisionError):
         world.one.transactor.decide(lambda batch: batch.runs.load([first.run_key, second.run_key]))
 
-    given_back = world.one.transactor.held.release(time.monotonic())
+    given_back = world.one.transactor.memory.held.release(time.monotonic())
     assert {each.event.token for each in given_back} == {first.token, second.token}
 
 
@@ -276,7 +276,7 @@ def test_while_another_transaction_records_a_start_the_intake_waits_for_messages
     letter = world.one.hold(started(task))
     assert letter is not None
     letter.arrived_s -= 2 * HELD_S
-    assert world.one.transactor.held.take([task.run_key]), "a transaction that takes its time"
+    assert world.one.transactor.memory.held.take([task.run_key]), "a transaction that takes its time"
     consumer = Idle(threading.Event())
 
     events_intake(world.one.transactor, consumer, lambda batch: batch.now).run(consumer.stop)  # type: ignore[arg-type]

@@ -51,7 +51,7 @@ def rig(stack: Stack) -> Rig:
 def scheduler_statements(rig: Rig) -> Iterator[list[str]]:
     """Collect the statements of schedulers that know the rules about workspaces, as after a pass over the leases."""
     with rig.transactor.store.begin() as tx:
-        rig.transactor.rules.read(tx)
+        rig.transactor.memory.rules.read(tx)
     with statements(rig.stack.engine) as made:
         yield made
 

@@ -12,6 +12,7 @@ from sqlalchemy import event, text
 
 from services.scheduler.commands.carry_out import handle
 from services.scheduler.deciding.batch import Batch
+from services.scheduler.deciding.memory import SchedulerMemory
 from services.scheduler.deciding.plans import Plans, spec_hash
 from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.loops.folder import Folder
@@ -124,7 +125,7 @@ def test_a_dag_made_anew_does_not_belong_to_the_file_of_the_removed_one(stack: S
 
 def follower(stack: Stack, folder: Path) -> Folder:
     """A follower without a thread: the test triggers each scan."""
-    return Folder(Transactor(Store(stack.engine), Plans(), utc_now), folder)
+    return Folder(Transactor(Store(stack.engine), SchedulerMemory(Plans()), utc_now), folder)
 
 
 def settle(folder: Folder) -> None:
@@ -278,7 +279,7 @@ def test_a_file_that_changes_while_its_dag_is_being_removed_is_a_new_dag(on_post
             eventually(waits)
             return look
 
-        Transactor(Store(on_postgres.engine), Plans(), utc_now).decide(remove).result(120)
+        Transactor(Store(on_postgres.engine), SchedulerMemory(Plans()), utc_now).decide(remove).result(120)
 
     assert [(row["version"], row["folder_hash"]) for row in on_postgres.rows(t.dags)] == [(1, spec_hash(OTHER))]
     assert [row["version"] for row in on_postgres.rows(t.dag_versions)] == [1]

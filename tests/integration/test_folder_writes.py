@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.scheduler.deciding.dag_files import DagFiles
+from services.scheduler.deciding.memory import SchedulerMemory
 from services.scheduler.deciding.plans import Plans, spec_hash
 from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.loops.folder import Folder
@@ -97,7 +98,7 @@ def test_a_folder_that_cannot_be_written_says_so_in_the_list_of_dags(
 ) -> None:
     files = DagFiles(tmp_path)
     monkeypatch.setattr(DagFiles, "read_only", True)
-    follower = Folder(Transactor(Store(stack.engine), Plans(), utc_now, files), tmp_path)
+    follower = Folder(Transactor(Store(stack.engine), SchedulerMemory(Plans(), files), utc_now), tmp_path)
     follower.run_once()
 
     [told] = stack.rows(t.passed_over)

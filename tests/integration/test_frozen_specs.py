@@ -7,6 +7,7 @@ from sqlalchemy import delete
 
 from services.scheduler.commands.carry_out import handle
 from services.scheduler.deciding.batch import Batch
+from services.scheduler.deciding.memory import SchedulerMemory
 from services.scheduler.deciding.plans import Plans, spec_hash
 from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.loops.housekeeping import Housekeeping
@@ -42,7 +43,7 @@ def start(batch: Batch, run_id: str, *, undone: bool = False) -> None:
 
 def test_a_text_that_was_taken_back_is_stored_with_the_next_run(stack: Stack) -> None:
     store_dag(stack)
-    transactor = Transactor(Store(stack.engine), Plans(BASE), utc_now)
+    transactor = Transactor(Store(stack.engine), SchedulerMemory(Plans(BASE)), utc_now)
 
     with pytest.raises(Undone):
         transactor.decide(lambda batch: start(batch, "r1", undone=True))
@@ -58,7 +59,7 @@ def test_a_text_that_was_deleted_after_its_last_run_is_stored_with_the_next_run(
     store_dag(stack)
     began = now = utc_now()
     store = Store(stack.engine)
-    transactor = Transactor(store, Plans(BASE), lambda: now)
+    transactor = Transactor(store, SchedulerMemory(Plans(BASE)), lambda: now)
     transactor.decide(lambda batch: start(batch, "r1"))
     for table in (t.outbox, t.dag_runs):
         with transaction(stack.engine) as connection:
@@ -75,7 +76,7 @@ def test_a_text_that_was_deleted_after_its_last_run_is_stored_with_the_next_run(
 
 def test_a_text_that_a_failover_lost_is_stored_with_the_next_run(stack: Stack) -> None:
     store_dag(stack)
-    transactor = Transactor(Store(stack.engine), Plans(BASE), utc_now)
+    transactor = Transactor(Store(stack.engine), SchedulerMemory(Plans(BASE)), utc_now)
     transactor.decide(lambda batch: start(batch, "r1"))
     with transaction(stack.engine) as connection:
         connection.execute(delete(t.dag_runs))

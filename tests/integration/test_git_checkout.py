@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from services.scheduler.deciding.dag_files import RefusedChanges
+from services.scheduler.deciding.memory import SchedulerMemory
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.loops.folder import Folder
@@ -121,7 +122,7 @@ def test_commits_are_followed_and_one_scheduler_is_enough(stack: Stack, reposito
 
 def follower(stack: Stack, repository: Repository) -> Folder:
     """A follower without a thread: the test triggers each pass."""
-    return Folder(Transactor(Store(stack.engine), Plans(), utc_now), repository.dags)
+    return Folder(Transactor(Store(stack.engine), SchedulerMemory(Plans()), utc_now), repository.dags)
 
 
 def look(folder: Folder, passes: int = 3) -> None:

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from prometheus_client import REGISTRY
 
 from services.scheduler.assembly import Assembly
+from services.scheduler.deciding.memory import SchedulerMemory
 from services.scheduler.deciding.plans import Plans
 from shared.clock import utc_now
 from shared.contracts import commands as c
@@ -170,7 +171,7 @@ def test_the_sweep_marks_what_may_have_been_sent_before(stack: Stack) -> None:
     route = BrokerQueue(f"test.swept.{new_run_id()}", Durability.REPRODUCIBLE)
     stack.transport.declare([route])
     consumer = stack.transport.consume([route], prefetch=10)
-    relay = Assembly(Store(stack.engine), stack.transport, Plans(), utc_now, ZoneInfo("UTC")).relay
+    relay = Assembly(Store(stack.engine), stack.transport, SchedulerMemory(Plans()), utc_now, ZoneInfo("UTC")).relay
     message = Outgoing(route, b"a task", new_run_id())
     with Store(stack.engine).begin() as tx:
         row = {"id": message.message_id, "route": [route.name, "remakable", None], "body": message.body}

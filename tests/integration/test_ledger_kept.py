@@ -19,8 +19,8 @@ def rig(stack: Stack) -> Rig:
 
 
 def test_all_fires_that_are_too_old_are_deleted_however_many_there_are(rig: Rig) -> None:
-    facts = {"file_name": "a", "kind": "start", "expression": "* * * * *", "outcome": "missed", "reason": ""}
-    facts |= {"dag_name": "a", "until_at": None, "dag_run_id": None}
+    facts: dict[str, str | None] = {"file_name": "a", "kind": "start", "expression": "* * * * *", "reason": ""}
+    facts |= {"outcome": "missed", "dag_name": "a", "until_at": None, "dag_run_id": None}
     times = [T0 - timedelta(days=91, minutes=number) for number in range(OLD)] + [T0 - timedelta(days=89)]
     with rig.stack.engine.begin() as connection:
         connection.execute(insert(t.cron_slots), [facts | {"slot_at": at, "decided_at": at} for at in times])

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from services.scheduler.assembly import Assembly
+from services.scheduler.deciding.memory import SchedulerMemory
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.loops import relay
 from shared.ids import new_run_id
@@ -29,7 +30,8 @@ class Rig:
         self.consumer: Consumer = stack.transport.consume([self.route], prefetch=10)
         store = Store(stack.engine)
         self.one, self.two = (
-            Assembly(store, stack.transport, Plans(), lambda: T0, ZoneInfo("UTC")).relay for _ in range(2)
+            Assembly(store, stack.transport, SchedulerMemory(Plans()), lambda: T0, ZoneInfo("UTC")).relay
+            for _ in range(2)
         )
         self.owed = Outgoing(self.route, b"a task", new_run_id())
         row = {

@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 
 from services.scheduler.assembly import Assembly
 from services.scheduler.commands.carry_out import handle
+from services.scheduler.deciding.memory import SchedulerMemory
 from services.scheduler.deciding.plans import Plans
 from shared.contracts import commands as c
 from shared.contracts.codec import decode
@@ -20,7 +21,7 @@ _T0 = datetime(2026, 11, 24, 11, 59, 30, tzinfo=UTC)
 def test_each_run_of_a_schedule_begins_a_trace_that_its_tasks_carry(stack: Stack) -> None:
     now = [_T0]
     stack.transport.declare([COMMANDS, EVENTS, LOGS, task_queue({})])
-    parts = Assembly(Store(stack.engine), stack.transport, Plans(), lambda: now[0], ZoneInfo("UTC"))
+    parts = Assembly(Store(stack.engine), stack.transport, SchedulerMemory(Plans()), lambda: now[0], ZoneInfo("UTC"))
     spec = 'schedule: "* * * * *"\nsteps:\n  - echo hi\n'
     command = c.CreateDag(file_name="fired", spec=spec)
     transactor = parts.transactor

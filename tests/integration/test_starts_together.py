@@ -13,6 +13,7 @@ from services.scheduler.assembly import Assembly
 from services.scheduler.commands.carry_out import carry_out
 from services.scheduler.deciding import plans
 from services.scheduler.deciding.batch import Batch
+from services.scheduler.deciding.memory import SchedulerMemory
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.loops.intake import commands_intake
 from shared.clock import utc_now
@@ -34,7 +35,9 @@ def test_starts_in_one_batch_have_their_own_outcomes(stack: Stack) -> None:
     stack.scheduler()
     stack.dag("one", ONE)
     known, taken, new = (c.StartRun(file_name="one", dag_run_id=run_id) for run_id in ("r1", "r1", "r2"))
-    transactor = Assembly(Store(stack.engine), stack.transport, Plans(), utc_now, ZoneInfo("UTC")).transactor
+    transactor = Assembly(
+        Store(stack.engine), stack.transport, SchedulerMemory(Plans()), utc_now, ZoneInfo("UTC")
+    ).transactor
 
     def ask(**commands: c.Command) -> list[c.CommandReply]:
         envelopes = [decode(encode(named(command), id=key, at=utc_now())) for key, command in commands.items()]
@@ -61,7 +64,9 @@ def test_of_singletons_in_one_batch_one_starts(stack: Stack, kind: str) -> None:
     stack.scheduler()
     stack.dag("one", ONE)
     stack.stop_schedulers()
-    transactor = Assembly(Store(stack.engine), stack.transport, Plans(), utc_now, ZoneInfo("UTC")).transactor
+    transactor = Assembly(
+        Store(stack.engine), stack.transport, SchedulerMemory(Plans()), utc_now, ZoneInfo("UTC")
+    ).transactor
     batch = [decode(encode(named(each), id=f"k{number}", at=utc_now())) for number, each in enumerate(SINGLE[kind])]
 
     replies = transactor.decide(lambda it: carry_out(it, batch))
@@ -75,7 +80,8 @@ def test_of_singletons_that_two_schedulers_start_one_starts(stack: Stack) -> Non
     stack.dag("one", ONE)
     stack.stop_schedulers()
     one, two = (
-        Assembly(Store(stack.engine), stack.transport, Plans(), utc_now, ZoneInfo("UTC")).transactor for _ in range(2)
+        Assembly(Store(stack.engine), stack.transport, SchedulerMemory(Plans()), utc_now, ZoneInfo("UTC")).transactor
+        for _ in range(2)
     )
     asked = SINGLE["start"][0], SINGLE["enqueue"][1]
     first, second = (decode(encode(named(each), id=each.dag_run_id, at=utc_now())) for each in asked)
@@ -128,7 +134,9 @@ def test_waiting_commands_share_one_transaction(stack: Stack) -> None:
     stack.scheduler()
     stack.dag("one", ONE)
     stack.stop_schedulers()
-    transactor = Assembly(Store(stack.engine), stack.transport, Plans(), utc_now, ZoneInfo("UTC")).transactor
+    transactor = Assembly(
+        Store(stack.engine), stack.transport, SchedulerMemory(Plans()), utc_now, ZoneInfo("UTC")
+    ).transactor
     ids = [f"r{number}" for number in range(17)]
     for key in ids:
         start = encode(named(c.StartRun(file_name="one", dag_run_id=key)), id=key, at=utc_now())
@@ -147,7 +155,9 @@ def test_specs_are_parsed_before_the_transaction(stack: Stack, monkeypatch: pyte
     stack.scheduler()
     stack.dag("one", ONE)
     stack.stop_schedulers()
-    transactor = Assembly(Store(stack.engine), stack.transport, Plans(), utc_now, ZoneInfo("UTC")).transactor
+    transactor = Assembly(
+        Store(stack.engine), stack.transport, SchedulerMemory(Plans()), utc_now, ZoneInfo("UTC")
+    ).transactor
     specs = [f"steps: [echo {word}]" for word in ("two", "changed", "again", "inline")]
     asked: list[c.Command] = [
         c.CreateDag(file_name="two", spec=specs[0]),

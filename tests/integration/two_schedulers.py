@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from services.scheduler.commands.carry_out import handle
 from services.scheduler.deciding.events import record_events
+from services.scheduler.deciding.memory import SchedulerMemory
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.deciding.transactor import Transactor
@@ -47,9 +48,9 @@ class Peer:
     """One scheduler's decisions, without its threads."""
 
     def __init__(self, store: Store) -> None:
-        self.transactor = Transactor(store, Plans(), utc_now)
+        self.transactor = Transactor(store, SchedulerMemory(Plans()), utc_now)
         with store.begin() as tx:
-            self.transactor.rules.read(tx)
+            self.transactor.memory.rules.read(tx)
         self.after: list[PostCommit] = []
         self.transactor.after_commit(self.after.append)
 

@@ -31,20 +31,16 @@ from services.scheduler.core.messages import TaskBarred
 from services.scheduler.core.model import Run, evolve
 from services.scheduler.core.starts import run_deleted
 from services.scheduler.deciding import rows
-from services.scheduler.deciding.dag_files import DagFiles
-from services.scheduler.deciding.event_routes import EventRoutes
 from services.scheduler.deciding.flushing import PendingRows
-from services.scheduler.deciding.held_reports import HeldReport, HeldReports
+from services.scheduler.deciding.held_reports import HeldReport
 from services.scheduler.deciding.loading import LoadedRun, LoadedRuns
-from services.scheduler.deciding.plans import Plans
+from services.scheduler.deciding.memory import SchedulerMemory
 from services.scheduler.deciding.post_commit import EndedRun, PostCommit
 from services.scheduler.deciding.progress import recall
 from services.scheduler.deciding.quotas import Quotas
-from services.scheduler.deciding.recent import RecentRuns
 from services.scheduler.deciding.served_pools import ServedPools
 from services.scheduler.deciding.stored_secrets import with_stored_secrets
 from services.scheduler.deciding.traces import lost_span, run_span, waited_span
-from services.scheduler.deciding.workspace_rules import WorkspaceRules
 from shared.contracts.codec import encode
 from shared.contracts.events import LogChunk
 from shared.ids import new_run_id, random_hex
@@ -67,39 +63,24 @@ class Batch:
 
     ``runs``: the runs that the batch has loaded or created. ``pending``: rows to write before the commit. ``after``:
     the actions after the commit. ``again``: an earlier try of the same batch failed, because a key existed or another
-    transaction had changed a run. ``wait``: whether to wait for runs that another transaction has locked. ``files``:
-    where DAGs are written to besides the database; ``None``: nowhere. ``held``: reports to record with their runs.
-    ``routes``: where reports come. ``rules``: about workspaces. ``same_protocol``: see ``Transactor``.
+    transaction had changed a run. ``wait``: whether to wait for runs that another transaction has locked.
     """
 
-    def __init__(
-        self,
-        tx: Transaction,
-        plans: Plans,
-        recent: RecentRuns,
-        now: datetime,
-        *,
-        again: bool,
-        wait: bool,
-        files: DagFiles | None,
-        held: HeldReports,
-        routes: EventRoutes,
-        rules: WorkspaceRules,
-        same_protocol: bool,
-    ) -> None:
+    def __init__(self, tx: Transaction, memory: SchedulerMemory, now: datetime, *, again: bool, wait: bool) -> None:
         self.tx = tx
-        self.quotas = Quotas(tx)
-        self.worker_pools = ServedPools(tx, rules)
-        self.files = files
         self.now = now
         self.again = again
-        self.plans = plans
-        self.runs = LoadedRuns(tx, plans, recent, wait=wait, cached=not again, on_load=self._record_held)
+        self.plans, self.files = memory.plans, memory.files
+        self.quotas = Quotas(tx)
+        self.worker_pools = ServedPools(tx, memory.rules)
+        self.runs = LoadedRuns(tx, memory.plans, memory.recent, wait=wait, cached=not again, on_load=self._record_held)
         self.held: list[HeldReport] = []
         """The held reports that this batch records."""
-        self._held, self._routes, self._same_protocol = held, routes, same_protocol
+        self._memory = memory
+        self._same_protocol = memory.same_protocol
+        """As it was when the batch began."""
         self.after = PostCommit(at=now)
-        self.pending = PendingRows(states_apart=same_protocol)
+        self.pending = PendingRows(states_apart=self._same_protocol)
         self._for_children: list[tuple[str, StartChild | StopChild]] = []
         self._barred: list[tuple[str, TaskBarred]] = []
         self._not_urgent: set[str] = set()
@@ -108,7 +89,7 @@ class Batch:
 
     def new_run_key(self) -> str:
         """Return the key of a run to ``add``."""
-        return self._routes.new_run_key()
+        return self._memory.routes.new_run_key()
 
     def add(
         self,
@@ -194,7 +175,7 @@ class Batch:
 
     def _record_held(self, keys: Sequence[str]) -> None:
         """Record the reports that waited for a decision about these runs."""
-        reports = self._held.take(keys)
+        reports = self._memory.held.take(keys)
         # All of them before the first is applied: if that fails, none may be left out of what is given back.
         self.held += reports
         for report in reports:
@@ -287,7 +268,7 @@ class Batch:
         task = dispatch.task
         if task.chain and not self._same_protocol:
             task = task.model_copy(update={"chain": ()})
-        if queue := self._routes.reports_to(key):
+        if queue := self._memory.routes.reports_to(key):
             task = task.model_copy(update={"reports_to": queue})
         body = encode(task, id=message_id, at=self.now, trace=str(trace))
         self.pending.outbox.append(

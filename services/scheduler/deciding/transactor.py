@@ -12,16 +12,13 @@ from typing import Any, TypeVar
 
 from services.scheduler.deciding import family
 from services.scheduler.deciding.batch import Batch
-from services.scheduler.deciding.dag_files import DagFiles
-from services.scheduler.deciding.event_routes import EventRoutes
 from services.scheduler.deciding.events import Notice, record_notices, tell_of_unrecorded
-from services.scheduler.deciding.held_reports import HeldReport, HeldReports, may_wait
+from services.scheduler.deciding.held_reports import HeldReport, may_wait
 from services.scheduler.deciding.log_quotas import LogQuotas
-from services.scheduler.deciding.plans import Plans
+from services.scheduler.deciding.memory import SchedulerMemory
 from services.scheduler.deciding.post_commit import PostCommit
-from services.scheduler.deciding.recent import RecentRun, RecentRuns
+from services.scheduler.deciding.recent import RecentRun
 from services.scheduler.deciding.traces import trace_reports
-from services.scheduler.deciding.workspace_rules import WorkspaceRules
 from shared.contracts.codec import Envelope
 from shared.contracts.events import AttemptStarted
 from shared.errors import AlreadyExists, InvariantBroken, RowsLocked, StaleVersion, StoreUnavailable
@@ -44,23 +41,13 @@ _TRIES = 5
 class Transactor:
     """Runs batches of decisions in transactions; shared by all threads of a scheduler.
 
-    ``clock`` returns the time of each batch. ``files``: where DAGs are written to besides the database.
+    ``clock`` returns the time of each batch.
     """
 
-    def __init__(
-        self, store: Store, plans: Plans, clock: Callable[[], datetime], files: DagFiles | None = None
-    ) -> None:
+    def __init__(self, store: Store, memory: SchedulerMemory, clock: Callable[[], datetime]) -> None:
         self.store = store
-        self.files = files
-        self.plans = plans
+        self.memory = memory
         self.clock = clock
-        self.held = HeldReports()
-        self.routes = EventRoutes("", "", None)
-        """By default, all reports come by the common broker queue."""
-        self.rules = WorkspaceRules()
-        self.same_protocol = False
-        """Whether all schedulers know ``PROTOCOL``; see ``note_schedulers``."""
-        self._recent = RecentRuns()
         # The new connection may be the first to another primary, after a failover that this process did not notice.
         store.on_connect(self._doubt_commits)
         self._followers: list[Callable[[PostCommit], None]] = []
@@ -75,7 +62,7 @@ class Transactor:
         While one of an earlier version lives, tasks bring no other steps: it would send the next step of a chain to
         another worker as well. And the states of sub-runs are written as it reads them.
         """
-        self.same_protocol = all((row["protocol"] or 0) >= PROTOCOL for row in rows)
+        self.memory.same_protocol = all((row["protocol"] or 0) >= PROTOCOL for row in rows)
 
     def decide(self, work: Callable[[Batch], T], *, wait: bool = True) -> T:
         """Run ``work`` in one transaction, then call the followers.
@@ -97,9 +84,9 @@ class Transactor:
                     raise
                 continue
             recent = (RecentRun(each.run, each.fixed) for each in batch.runs.entries() if not each.deleted)
-            self._recent.keep(recent, batch.runs.era)
-            if batch.runs.era == self._recent.era:
-                self.plans.keep_frozen(batch.after.frozen)
+            self.memory.recent.keep(recent, batch.runs.era)
+            if batch.runs.era == self.memory.recent.era:
+                self.memory.plans.keep_frozen(batch.after.frozen)
             if batch.after.rules:
                 self._read_rules()
             if batch.after.changed:
@@ -109,19 +96,19 @@ class Transactor:
                     follow(batch.after)
                 trace_reports((each.envelope for each in batch.held), batch.now, self.clock())
             finally:
-                self.held.recorded(batch.held)
+                self.memory.held.recorded(batch.held)
             return result
         raise AssertionError("unreachable")
 
     def _doubt_commits(self) -> None:
         """Forget what was committed: after a failover another database may answer, without the last commits."""
-        self._recent.clear()
-        self.plans.forget_frozen()
+        self.memory.recent.clear()
+        self.memory.plans.forget_frozen()
 
     def _read_rules(self) -> None:
         try:
             with self.store.begin() as tx:
-                self.rules.read(tx)
+                self.memory.rules.read(tx)
         except StoreUnavailable as error:
             _log.info("rules.not_read", extra={"error": str(error), "next": "they are read with the next leases"})
 
@@ -130,24 +117,12 @@ class Transactor:
         batch: Batch | None = None
         try:
             with self.store.begin() as tx:
-                batch = Batch(
-                    tx,
-                    self.plans,
-                    self._recent,
-                    self.clock(),
-                    again=again,
-                    wait=wait,
-                    files=self.files,
-                    held=self.held,
-                    routes=self.routes,
-                    rules=self.rules,
-                    same_protocol=self.same_protocol,
-                )
+                batch = Batch(tx, self.memory, self.clock(), again=again, wait=wait)
                 result = work(batch)
                 family.start_and_stop_children(batch)
                 tell_of_unrecorded(batch)
                 batch.runs.confirm()
-                logs = LogQuotas(tx, batch.now, self.rules)
+                logs = LogQuotas(tx, batch.now, self.memory.rules)
                 batch.pending.log_chunks = logs.cut(batch.pending.log_chunks)
                 batch.pending.flush(tx, batch.runs.entries(), unlocked=batch.runs.unlocked)
                 logs.count()
@@ -155,8 +130,8 @@ class Transactor:
             if isinstance(error, StoreUnavailable) and not isinstance(error, RowsLocked):
                 self._doubt_commits()
             if batch is not None:
-                self.held.give_back(batch.held)
-                self._recent.drop(batch.runs.taken_from_cache())
+                self.memory.held.give_back(batch.held)
+                self.memory.recent.drop(batch.runs.taken_from_cache())
                 if batch.runs.unlocked and isinstance(error, InvariantBroken):
                     # The cached run was deleted or has changed since.
                     raise StaleVersion(str(error)) from error
@@ -186,10 +161,10 @@ class Transactor:
         event = envelope.body
         if not isinstance(event, AttemptStarted):
             return False
-        known = self._recent.newest(event.run_key)
+        known = self.memory.recent.newest(event.run_key)
         if known is None or not may_wait(known.run, event):
             return False
-        return self.held.hold(HeldReport(delivery, envelope, event))
+        return self.memory.held.hold(HeldReport(delivery, envelope, event))
 
     def notice(self, notices: Iterable[tuple[str, Notice]]) -> set[str]:
         """Apply notices of a loop to their runs, in one transaction if possible. Each is ``(run key, notice)``.

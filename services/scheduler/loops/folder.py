@@ -86,7 +86,7 @@ class Folder:
             return 0
         before = self._seen or {}
         refused = dict(now.refused)
-        files = self._transactor.files
+        files = self._transactor.memory.files
         if files is not None and files.read_only:
             refused[_ITSELF] = _READ_ONLY
         # Files in a folder that cannot be listed now do not count as deleted.

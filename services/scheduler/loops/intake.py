@@ -261,7 +261,7 @@ def commands_intake(transactor: Transactor, consumer: Consumer) -> Intake[_Carri
         transactor,
         consumer,
         expects=Command,
-        prepare=lambda envelopes: parse_specs(transactor.plans, envelopes),
+        prepare=lambda envelopes: parse_specs(transactor.memory.plans, envelopes),
         record=_carry_out_commands,
         after_commit=_reply_to_commands,
         refuse=_reply_to_failed,
@@ -316,7 +316,7 @@ def events_intake(
         not_yet=_ahead_of_others,
         record=record,
         after_commit=trace,
-        held=transactor.held,
+        held=transactor.memory.held,
         at_once=100,
     )
 
@@ -369,7 +369,7 @@ def logs_intake(transactor: Transactor, consumer: Consumer) -> Intake[None]:
 
     def record(batch: Batch, envelopes: Sequence[Envelope]) -> None:
         chunks = [envelope.body for envelope in envelopes if isinstance(envelope.body, LogChunk)]
-        quotas = LogQuotas(batch.tx, batch.now, transactor.rules)
+        quotas = LogQuotas(batch.tx, batch.now, transactor.memory.rules)
         batch.tx.runs.add_log_chunks(quotas.cut([chunk_row(chunk) for chunk in chunks]))
         quotas.count()
 

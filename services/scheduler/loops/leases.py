@@ -124,7 +124,7 @@ class Leases:
         if any(row["heartbeat_at"] < now - _FORGOTTEN_AFTER for row in peers):
             tx.services.forget(now - _FORGOTTEN_AFTER)
         self._transactor.note_schedulers(peers)
-        self._transactor.rules.read(tx)
+        self._transactor.memory.rules.read(tx)
         doubtful = self._marks.doubtful(peers, now)
         judged_at = min(now, self._hearing.until, self._marks.reports_until(peers))
         self.judged_at = max(min(self.judged_at, now), judged_at)

@@ -63,7 +63,7 @@ class SpecRevalidation:
 
     def _others(self) -> list[_Judged]:
         """Return this version's results for some DAGs; empty if a newer version is running."""
-        mine = self._transactor.plans.version
+        mine = self._transactor.memory.plans.version
         with self._transactor.store.begin() as tx:
             rows = tx.dags.judged_by_others(mine, _AT_ONCE)
             alive = tx.services.scheduler_versions(self._transactor.clock() - _ALIVE) if rows else set()

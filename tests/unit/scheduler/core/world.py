@@ -138,8 +138,10 @@ class World:
             held_up = [node.name for node in stage.run.steps if node.status is NodeStatus.WAITING]
             doings += [lambda name=name: self._decide(name) for name in held_up]  # type: ignore[misc]
         first = min(stage.wakes, key=lambda key: stage.wakes[key], default=(0, ""))
-        # The run's time limit comes when somebody meddles with time, or when all else waits longer.
-        if first[1] == "retry" or (first[1] and (self.faults or not doings)):
+        # The run's time limit comes when somebody meddles with time, or when all else waits longer. A run that stops is
+        # told so again and again: if nobody is left to hear it, a lease ends first.
+        lost = not doings and stage.run.stop_reason and stage.open()
+        if first[1] == "retry" or (first[1] and not lost and (self.faults or not doings)):
             doings.append(self._pass_time)
         if self.faults and (doings or stage.open()):
             doings += [self._go_wrong] * 2

@@ -1,0 +1,29 @@
+"""What one scheduler keeps in memory for all its batches."""
+
+from dataclasses import dataclass, field
+
+from services.scheduler.deciding.dag_files import DagFiles
+from services.scheduler.deciding.event_routes import EventRoutes
+from services.scheduler.deciding.held_reports import HeldReports
+from services.scheduler.deciding.plans import Plans
+from services.scheduler.deciding.recent import RecentRuns
+from services.scheduler.deciding.workspace_rules import WorkspaceRules
+
+__all__ = ["SchedulerMemory"]
+
+
+@dataclass(slots=True)
+class SchedulerMemory:
+    """Caches and facts that all threads of a scheduler share."""
+
+    plans: Plans
+    files: DagFiles | None = None
+    """Where DAGs are written to besides the database; ``None``: nowhere."""
+    routes: EventRoutes = field(default_factory=lambda: EventRoutes("", "", None))
+    """Where reports come; by default all by the common broker queue."""
+    held: HeldReports = field(default_factory=HeldReports)
+    """Reports to record with the next decision about their run."""
+    rules: WorkspaceRules = field(default_factory=WorkspaceRules)
+    recent: RecentRuns = field(default_factory=RecentRuns)
+    same_protocol: bool = False
+    """Whether all schedulers know ``PROTOCOL``; see ``Transactor.note_schedulers``."""
