@@ -14,6 +14,7 @@ import time
 __all__ = [
     "DAG_NAME_RULE",
     "MAX_DAG_NAME",
+    "MOST_QUEUE_CHARS",
     "RESERVED_FILE_NAMES",
     "RUN_ID_RULE",
     "new_command_id",
@@ -25,6 +26,8 @@ __all__ = [
 ]
 
 MAX_DAG_NAME = 40
+MOST_QUEUE_CHARS = 200
+"""The longest name of a queue, with its workspace."""
 _MAX_RUN_ID = 64
 _CHARACTERS = "letters, digits, dashes, dots or underscores"
 DAG_NAME_RULE = f"1 to {MAX_DAG_NAME} {_CHARACTERS}"

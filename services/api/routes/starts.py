@@ -21,6 +21,7 @@ from services.api.run_details.builder import run_details
 from services.api.run_details.wait_for_end import finished_run, place_to_wait, settled_run
 from shared.contracts.commands import BEGUN, EnqueueRun, StartRun
 from shared.contracts.commands.runs import Priority, RescheduleRun, StartInline
+from shared.ids import MOST_QUEUE_CHARS
 from shared.status import RunStatus
 
 __all__ = ["STARTS"]
@@ -28,7 +29,6 @@ __all__ = ["STARTS"]
 STARTS = Operations()
 Start = TypeVar("Start", bound=StartRun)
 _MAX_PARAMS_CHARS = 262_144
-_MAX_QUEUE_CHARS = 200
 _MAX_WAIT_S = 60.0
 _MAX_SYNC_S = 86_400
 
@@ -62,7 +62,7 @@ class StartSyncBody(StartBody):
 
 
 class EnqueueBody(StartBody):
-    queue: str = Field(default="", max_length=_MAX_QUEUE_CHARS)
+    queue: str = Field(default="", max_length=MOST_QUEUE_CHARS)
     priority: Priority = "low"
 
 
@@ -72,7 +72,7 @@ class InlineBody(StartBody):
 
 
 class InlineEnqueueBody(InlineBody):
-    queue: str = Field(default="", max_length=_MAX_QUEUE_CHARS)
+    queue: str = Field(default="", max_length=MOST_QUEUE_CHARS)
     priority: Priority = "low"
 
 

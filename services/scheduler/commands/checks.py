@@ -1,16 +1,18 @@
 """Checks that several handlers share, and functions with which they find and change runs."""
 
+from collections import Counter
+
 from services.scheduler.core.decision import Advanced, Refused
 from services.scheduler.core.messages import Approve, Dequeue, PatchNode, Reject, Retry, Stop
 from services.scheduler.core.model import Run
 from services.scheduler.deciding.batch import Batch
 from shared.contracts.commands import StartRun
 from shared.errors import AlreadyExists, Conflict, DagwayError, InvalidInput, NotFound
-from shared.ids import DAG_NAME_RULE, RUN_ID_RULE, valid_dag_name, valid_run_id
+from shared.ids import DAG_NAME_RULE, MOST_QUEUE_CHARS, RUN_ID_RULE, valid_dag_name, valid_run_id
 from shared.language.expansion.resolve import only_defaults
 from shared.language.model import Dag
 from shared.status import NodeStatus
-from shared.workspaces import plain_name
+from shared.workspaces import check_length, plain_name
 
 __all__ = [
     "AlreadyRunning",
@@ -20,6 +22,8 @@ __all__ = [
     "apply_to_run",
     "check_dag_name",
     "check_new_run_id",
+    "check_none_active",
+    "check_queue_name",
     "check_run_config",
     "check_run_id",
     "check_singleton",
@@ -61,6 +65,13 @@ def check_dag_name(name: str, field: str = "dagName") -> None:
         raise InvalidInput(f"{field}: {name!r} must be {DAG_NAME_RULE}")
 
 
+def check_queue_name(name: str) -> None:
+    """Raise ``InvalidInput`` if no queue can have this stored name."""
+    if not name:
+        raise InvalidInput("name: the name of the queue is missing")
+    check_length(name, MOST_QUEUE_CHARS, "name")
+
+
 def check_run_id(dag_run_id: str) -> None:
     """Raise ``InvalidInput`` if ``dag_run_id`` is not a valid run id."""
     if not valid_run_id(dag_run_id):
@@ -83,12 +94,28 @@ def check_singleton(batch: Batch, dag_name: str, *, queued: bool) -> None:
         AlreadyRunning: the DAG has a running run.
         MaxRunReached: ``queued``, and the DAG has a queued run.
     """
-    batch.tx.runs.lock_singletons(dag_name)
-    active = batch.runs.count_active(dag_name)
+    active = _count_singletons(batch, dag_name)
     if active["running"]:
         raise AlreadyRunning(f"DAG {dag_name!r} is already running (singleton)")
     if queued and active["queued"]:
         raise MaxRunReached(f"DAG {dag_name!r} is already queued (singleton)")
+
+
+def check_none_active(batch: Batch, dag_name: str) -> None:
+    """Check that the only run of a DAG may start where no kind of refusal tells a running run from a queued one.
+
+    Raises:
+        MaxRunReached: the DAG has a running or queued run.
+    """
+    active = _count_singletons(batch, dag_name)
+    if active["running"] or active["queued"]:
+        raise MaxRunReached(f"DAG {dag_name!r} is already running or queued (singleton)")
+
+
+def _count_singletons(batch: Batch, dag_name: str) -> Counter[str]:
+    """Return how many runs of a DAG are active. Until the transaction ends, no other singleton run of it starts."""
+    batch.tx.runs.lock_singletons(dag_name)
+    return batch.runs.count_active(dag_name)
 
 
 def check_new_run_id(batch: Batch, dag_name: str, dag_run_id: str) -> None:

@@ -3,15 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from services.scheduler.commands.checks import check_queue_name
 from services.scheduler.commands.handler import Handlers
 from services.scheduler.deciding.batch import Batch
 from shared.contracts import commands as c
-from shared.errors import Conflict, InvalidInput, NotFound
-from shared.workspaces import check_length
+from shared.errors import Conflict, NotFound
 
 __all__ = ["HANDLERS"]
-
-_MOST_QUEUE_CHARS = 200
 
 
 def _set_pause(batch: Batch, command: c.SetPause) -> dict[str, Any]:
@@ -66,10 +64,8 @@ def _key(batch: Batch, command: c.SetPause | c.EndPause) -> tuple[str, str]:
     name = "" if command.scope == "global" else command.name
     if command.scope == "dag" and batch.runs.dag(name) is None:
         raise NotFound(f"There is no DAG {name!r}")
-    if command.scope == "queue" and not name:
-        raise InvalidInput("name: the name of the queue is missing")
     if command.scope == "queue":
-        check_length(name, _MOST_QUEUE_CHARS, "name")
+        check_queue_name(name)
     return command.scope, name
 
 

@@ -4,22 +4,20 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from services.scheduler.commands.checks import check_queue_name
 from services.scheduler.commands.handler import Handlers
 from services.scheduler.deciding.batch import Batch
 from shared.contracts import commands as c
-from shared.errors import InvalidInput, NotFound
+from shared.errors import NotFound
 from shared.store.writes.queues import QueueWrites
 from shared.store.writes.transaction import Transaction
 
 __all__ = ["HANDLERS", "apply_configured_queues"]
 
-_MAX_NAME = 200
-
 
 def _set_queue(batch: Batch, command: c.SetQueue) -> dict[str, Any]:
     rows = batch.tx.queues
-    if not command.name or len(command.name) > _MAX_NAME:
-        raise InvalidInput(f"name: must be 1 to {_MAX_NAME} characters")
+    check_queue_name(command.name)
     rows.lock(command.name)
     known = rows.limits().get(command.name)
     rows.put(command.name, command.max_concurrency)

@@ -4,12 +4,12 @@ from typing import Any
 
 from services.scheduler.commands.checks import (
     AlreadyRunning,
-    MaxRunReached,
     NotRunning,
     RefusedByCore,
     apply_to_run,
     check_dag_name,
     check_new_run_id,
+    check_none_active,
     check_run_config,
     check_run_id,
     check_singleton,
@@ -63,8 +63,8 @@ def _start_run(batch: Batch, command: c.StartRun) -> dict[str, Any]:
         queued=queued,
         now=batch.now,
     )
-    urgent = isinstance(command, c.EnqueueRun) and command.priority == "high"
-    batch.add(run, spec_hash=text_hash, file_name=command.file_name, priority=HIGH if urgent else LOW, by=command.by)
+    priority = _priority(command) if isinstance(command, c.EnqueueRun) else LOW
+    batch.add(run, spec_hash=text_hash, file_name=command.file_name, priority=priority, by=command.by)
     result: dict[str, Any] = {"dagRunId": command.dag_run_id}
     if not queued:
         batch.apply(run.run_key, Begin(command.by))
@@ -85,7 +85,7 @@ def _start_inline(batch: Batch, command: c.StartInline) -> dict[str, Any]:
     name = stored_name(command.workspace, dag.name)
     check_dag_name(name)
     if command.singleton:
-        _check_none_active(batch, name)
+        check_none_active(batch, name)
     check_new_run_id(batch, name, command.dag_run_id)
     text_hash = spec_hash(text)
     batch.tx.dags.add_specs({text_hash: text}, batch.now)
@@ -101,11 +101,14 @@ def _start_inline(batch: Batch, command: c.StartInline) -> dict[str, Any]:
         queued=command.queued,
         now=batch.now,
     )
-    priority = HIGH if command.priority == "high" else LOW
-    batch.add(run, spec_hash=text_hash, file_name=None, priority=priority, by=command.by)
+    batch.add(run, spec_hash=text_hash, file_name=None, priority=_priority(command), by=command.by)
     if not command.queued:
         batch.apply(run.run_key, Begin(command.by))
     return {"dagRunId": command.dag_run_id, "name": name}
+
+
+def _priority(command: c.EnqueueRun | c.StartInline) -> int:
+    return HIGH if command.priority == "high" else LOW
 
 
 def _stop(batch: Batch, command: c.StopRun) -> dict[str, Any]:
@@ -159,7 +162,7 @@ def _reschedule(batch: Batch, command: c.RescheduleRun) -> dict[str, Any]:
     name = command.new_dag_name or source.dag_name
     check_dag_name(name)
     if command.singleton:
-        _check_none_active(batch, name)
+        check_none_active(batch, name)
     check_new_run_id(batch, name, command.new_run_id)
     run = rerun(
         source,
@@ -174,13 +177,6 @@ def _reschedule(batch: Batch, command: c.RescheduleRun) -> dict[str, Any]:
     batch.add(run, spec_hash=text_hash, file_name=file_name, by=command.by)
     batch.apply(run.run_key, Begin(command.by))
     return {"dagRunId": command.new_run_id, "queued": False, "name": name}
-
-
-def _check_none_active(batch: Batch, dag_name: str) -> None:
-    batch.tx.runs.lock_singletons(dag_name)
-    active = batch.runs.count_active(dag_name)
-    if active["running"] or active["queued"]:
-        raise MaxRunReached(f"DAG {dag_name!r} is already running or queued (singleton)")
 
 
 def _patch_step(batch: Batch, command: c.PatchStep) -> dict[str, Any]:

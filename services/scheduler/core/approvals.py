@@ -10,7 +10,7 @@ an approval retries the run, and a rejection changes only the step.
 Source: docs/workflow-language.md#steps-that-wait-for-a-person.
 """
 
-from services.scheduler.core.children import held_up, let_go
+from services.scheduler.core.children import only_approvals_left, stop_children
 from services.scheduler.core.decision import Refused
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import Approve, Reject, Retry
@@ -26,7 +26,7 @@ __all__ = ["abandon", "approve", "ask", "reject", "resume_if_free", "waits"]
 
 def waits(node: Node) -> bool:
     """Whether the node can only continue after an approval."""
-    return node.status is NodeStatus.WAITING and (not node.calls or held_up(node))
+    return node.status is NodeStatus.WAITING and (not node.calls or only_approvals_left(node))
 
 
 def ask(draft: Draft, event: AttemptFinished) -> None:
@@ -84,7 +84,7 @@ def _waiting(draft: Draft, message: Approve | Reject) -> Node | Refused:
     node, status = draft.nodes[idx], draft.run.status
     if node.status is not NodeStatus.WAITING:
         return Refused("bad_request", f"Step {node.name!r} is {node.status}, not waiting for approval")
-    if node.calls and (status.active or held_up(node)):
+    if node.calls and (status.active or only_approvals_left(node)):
         return Refused("bad_request", f"Step {node.name!r} waits for its sub-runs: approve or reject their steps")
     if status is RunStatus.RUNNING and draft.run.stop_reason:
         return Refused(
@@ -118,5 +118,5 @@ def abandon(draft: Draft, why: str, by: str) -> None:
     """Abort all steps that wait for approval, and stop their sub-runs."""
     for node in draft.steps:
         if node.status is NodeStatus.WAITING:
-            let_go(draft, node)
+            stop_children(draft, node)
             draft.move(node.idx, NodeStatus.ABORTED, why, by, error=why, call_token="", finished_at=draft.now)

@@ -16,7 +16,7 @@ from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import ChildRefused, ChildrenSeen
 from services.scheduler.core.model import Node, Run
 from services.scheduler.core.plan import STEP
-from services.scheduler.core.sub_runs import ASKED, HELD, PENDING, Child, Children
+from services.scheduler.core.sub_runs import PENDING, UNDER_WAY, WAITING, Child, Children
 from services.scheduler.core.tasks import make_task
 from shared.base58 import base58
 from shared.contracts.events import TIMED_OUT_CODE, AttemptFinished, ChildCall
@@ -28,13 +28,13 @@ __all__ = [
     "STOP_AGAIN",
     "call",
     "child_run_id",
-    "held_up",
     "is_stopping",
-    "let_go",
+    "only_approvals_left",
     "out_of_time",
     "printed",
     "refused",
     "seen",
+    "stop_children",
     "stops",
 ]
 
@@ -66,7 +66,7 @@ def call(draft: Draft, idx: int, token: str, calls: Sequence[ChildCall]) -> None
     draft.note(idx, f"calls {len(found)} run{'s' * (len(found) != 1)}")
     if step.timeout_sec > 0:
         draft.effects.append(WakeAt(idx, "timeout", draft.now + timedelta(seconds=step.timeout_sec)))
-    _ask(draft, idx)
+    _start_pending(draft, idx)
     if is_stopping(draft.run, draft.nodes[idx]):
         _finish(draft, idx, ChildrenSeen(idx, {}, {}))
 
@@ -85,7 +85,7 @@ def out_of_time(draft: Draft, idx: int) -> Ignored | None:
     draft.set_node(idx, error=f"step timed out (timeout: {limit_s:g}s): context deadline exceeded")
     draft.note(idx, draft.nodes[idx].error)
     draft.effects.append(WakeAt(idx, "timeout", draft.now + STOP_AGAIN))
-    let_go(draft, node)
+    stop_children(draft, node)
     _follow(draft, draft.nodes[idx], ChildrenSeen(idx, {}))
     return None
 
@@ -95,7 +95,7 @@ def refused(draft: Draft, message: ChildRefused) -> Ignored | None:
     node = draft.nodes[message.node]
     if not _update(draft, node, {message.run_id: str(RunStatus.FAILED)}, message.error):
         return Ignored("no such child is awaited")
-    _ask(draft, message.node)
+    _start_pending(draft, message.node)
     return None
 
 
@@ -109,20 +109,20 @@ def seen(draft: Draft, message: ChildrenSeen) -> Ignored | None:
         return Ignored("no children are awaited")
     _update(draft, before, message.states)
     if draft.run.status is RunStatus.RUNNING:
-        _ask(draft, message.node)
+        _start_pending(draft, message.node)
         _follow(draft, draft.nodes[message.node], message)
     return None if draft.nodes[message.node] != before else Ignored("nothing new about children")
 
 
 def _follow(draft: Draft, node: Node, message: ChildrenSeen) -> None:
     stopping = is_stopping(draft.run, node)
-    held = held_up(node) and not stopping
-    if held and node.status is NodeStatus.RUNNING:
+    waits = only_approvals_left(node) and not stopping
+    if waits and node.status is NodeStatus.RUNNING:
         draft.move(node.idx, NodeStatus.WAITING, "its sub-runs wait for approval")
-    elif not held and node.status is NodeStatus.WAITING:
+    elif not waits and node.status is NodeStatus.WAITING:
         draft.move(node.idx, NodeStatus.RUNNING, "its sub-runs continue")
-    goes_on = node.children.has(ASKED, HELD if stopping else PENDING)
-    if not held and not goes_on and message.outputs is not None:
+    goes_on = node.children.has(UNDER_WAY, WAITING if stopping else PENDING)
+    if not waits and not goes_on and message.outputs is not None:
         _finish(draft, node.idx, message)
 
 
@@ -131,25 +131,24 @@ def is_stopping(run: Run, node: Node) -> bool:
     return bool(node.error or (run.stop_reason and node.kind == STEP))
 
 
-def held_up(node: Node) -> bool:
+def only_approvals_left(node: Node) -> bool:
     """Whether at least one sub-run of the node waits for approval, and all its other sub-runs have succeeded."""
-    return node.children.has(HELD) and node.children.has_only(HELD, *_GOOD)
+    return node.children.has(WAITING) and node.children.has_only(WAITING, *_GOOD)
 
 
-def let_go(draft: Draft, node: Node) -> None:
+def stop_children(draft: Draft, node: Node) -> None:
     """Stop the sub-runs of a node that have not ended, because their results are no longer needed."""
     draft.effects.extend(stops(node))
 
 
 def stops(node: Node) -> list[StopChild]:
     """Return what stops the sub-runs of a node that have not ended."""
-    return [StopChild(child.run_id) for child in node.children.having(ASKED, HELD)]
+    return [StopChild(child.run_id) for child in node.children.having(UNDER_WAY, WAITING)]
 
 
 def _update(draft: Draft, node: Node, states: Mapping[str, str], error: str = "") -> bool:
-    open_ones = [
-        child for run_id in states if (child := node.children.get(run_id)) is not None and child.state in {ASKED, HELD}
-    ]
+    known = [child for child in map(node.children.get, states) if child is not None]
+    open_ones = [child for child in known if child.state in {UNDER_WAY, WAITING}]
     news = [
         new
         for child in node.children.in_order(open_ones)
@@ -159,17 +158,17 @@ def _update(draft: Draft, node: Node, states: Mapping[str, str], error: str = ""
         return False
     draft.set_node(node.idx, children=node.children.replaced(news))
     for new in news:
-        state = "continues" if new.state == ASKED else new.error or new.state
+        state = "continues" if new.state == UNDER_WAY else new.error or new.state
         draft.note(node.idx, f"sub-run {new.run_id} of {new.dag}: {state}")
     return True
 
 
-def _ask(draft: Draft, idx: int) -> None:
+def _start_pending(draft: Draft, idx: int) -> None:
     """Start as many pending sub-runs as may run together."""
     if is_stopping(draft.run, draft.nodes[idx]):
         return
     step, children = draft.run.plan.steps[idx], draft.nodes[idx].children
-    room = (step.parallel.max_concurrent if step.parallel else 1) - children.number_of(ASKED)
+    room = (step.parallel.max_concurrent if step.parallel else 1) - children.number_of(UNDER_WAY)
     asked = children.first(PENDING, max(room, 0))
     if not asked:
         return
@@ -177,13 +176,13 @@ def _ask(draft: Draft, idx: int) -> None:
     draft.effects.extend(
         StartChild(idx, child.run_id, child.dag, child.given, selector, child.folder) for child in asked
     )
-    draft.set_node(idx, children=children.replaced(replace(child, state=ASKED) for child in asked))
+    draft.set_node(idx, children=children.replaced(replace(child, state=UNDER_WAY) for child in asked))
 
 
 def _finish(draft: Draft, idx: int, message: ChildrenSeen) -> None:
     node, step, outputs = draft.nodes[idx], draft.run.plan.steps[idx], message.outputs or {}
     # If one sub-run failed, others may still wait for an approval that is of no use any more.
-    let_go(draft, node)
+    stop_children(draft, node)
     results = [
         {
             # The DAG's own name, even if the step called it by its file name.
@@ -263,7 +262,7 @@ def _shape(step: Step, results: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _end(draft: Draft, node: Node, step: Step) -> End:
     states = [child.state for child in node.children]
-    bad = [child for child in node.children if child.state not in _GOOD | {HELD}]
+    bad = [child for child in node.children if child.state not in _GOOD | {WAITING}]
     if draft.run.stop_reason and node.kind == STEP and (bad or draft.run.stop_reason != "stop"):
         return End("aborted", -1, draft.run.stop_reason, final=True)
     if node.error:

@@ -6,7 +6,7 @@ Source: docs/workflow-language.md#where-things-happen and docs/workflow-language
 from collections.abc import Sequence
 from datetime import timedelta
 
-from services.scheduler.core.children import held_up
+from services.scheduler.core.children import only_approvals_left
 from services.scheduler.core.decision import Refused, WakeAt
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import Begin, Retry
@@ -65,7 +65,7 @@ def continue_run(draft: Draft, by: str) -> None:
     for node in draft.nodes:
         if node.kind == HANDLER:
             draft.reset_node(node.idx, "reset for the next attempt", by)
-        elif node.status is NodeStatus.WAITING and node.calls and not held_up(node):
+        elif node.status is NodeStatus.WAITING and node.calls and not only_approvals_left(node):
             draft.move(node.idx, NodeStatus.RUNNING, "its sub-runs continue", by)
 
 

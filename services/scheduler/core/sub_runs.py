@@ -9,18 +9,18 @@ from typing import Self
 
 from shared.status import RunStatus
 
-__all__ = ["ASKED", "HELD", "PENDING", "STATE_OF", "Child", "Children"]
+__all__ = ["PENDING", "STATE_OF", "UNDER_WAY", "WAITING", "Child", "Children"]
 
-PENDING, ASKED, HELD = "pending", "asked", str(RunStatus.WAITING)
-"""States of a child before it ends.
+PENDING, UNDER_WAY, WAITING = "pending", "asked", str(RunStatus.WAITING)
+"""States of a child before it ends, as they are stored.
 
-``PENDING``: its run is not started yet. ``ASKED``: its run was started and has not ended. ``HELD``: its run waits for
-approval.
+``PENDING``: its run is not started yet. ``UNDER_WAY``: its run was started, and neither ended nor waits.
+``WAITING``: its run waits for approval.
 """
 _LETTERS = {
     PENDING: "p",
-    ASKED: "a",
-    HELD: "h",
+    UNDER_WAY: "a",
+    WAITING: "h",
     str(RunStatus.SUCCEEDED): "s",
     str(RunStatus.PARTIALLY_SUCCEEDED): "t",
     str(RunStatus.FAILED): "f",
@@ -36,7 +36,7 @@ STATE_OF = {letter: state for state, letter in _LETTERS.items()}
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A sub-run of a node. ``state`` is ``PENDING``, ``ASKED``, ``HELD``, or its final run status.
+    """A sub-run of a node. ``state`` is ``PENDING``, ``UNDER_WAY``, ``WAITING``, or its final run status.
 
     ``given`` is the params text that it is started with; ``params`` is the same text with secrets masked.
     """

@@ -23,14 +23,13 @@ def find_called(batch: Batch, name: str, caller: str, workspace: str) -> tuple[s
         NotFound: there is no such DAG or file.
         InvalidInput: the DAG has errors, or its name could be one of another workspace.
     """
-    if workspace:
-        return _of_row(batch, name, stored_name(workspace, without_extension(name)))
     path = stored_name(workspace, without_extension(name))
-    root = str(batch.plans.dags_dir or "")
-    if root and path.startswith(f"{root}/"):
-        path = path[len(root) + 1 :]
-    beside = posixpath.join(posixpath.dirname(caller), path)
-    for place in dict.fromkeys(posixpath.normpath(each) for each in (path, beside)):
+    places = [path]
+    if not workspace:
+        if batch.plans.dags_dir is not None:
+            path = path.removeprefix(f"{batch.plans.dags_dir}/")
+        places = [posixpath.normpath(each) for each in (path, posixpath.join(posixpath.dirname(caller), path))]
+    for place in dict.fromkeys(places):
         if "/" in place:
             text_hash = batch.tx.dags.callable_files([place]).get(place)
             if text_hash is not None:
@@ -38,13 +37,6 @@ def find_called(batch: Batch, name: str, caller: str, workspace: str) -> tuple[s
         elif (found := _called(batch, name, place)) is not None:
             return found
     raise NotFound(f"there is no DAG {name!r}")
-
-
-def _of_row(batch: Batch, name: str, stored: str) -> tuple[str, str]:
-    found = _called(batch, name, stored)
-    if found is None:
-        raise NotFound(f"there is no DAG {name!r}")
-    return found
 
 
 def _called(batch: Batch, name: str, stored: str) -> tuple[str, str] | None:

@@ -8,6 +8,7 @@ from services.scheduler.core.model import Run, evolve
 from services.scheduler.core.plan import Plan
 from services.scheduler.core.run_attempts import carry_over
 from shared.errors import InvalidInput
+from shared.ids import MOST_QUEUE_CHARS
 from shared.language.expansion.resolve import needs_worker, resolve_env, resolve_params
 from shared.language.expansion.sealed_text import has_sealed
 from shared.language.model import Dag
@@ -16,8 +17,6 @@ from shared.status import RunStatus
 from shared.workspaces import check_length, stored_name, workspace_of
 
 __all__ = ["needs_prepare", "new_run", "queue_of", "rerun", "retry_as_new_run"]
-
-_MOST_QUEUE_CHARS = 200
 
 
 def new_run(
@@ -78,7 +77,7 @@ def queue_of(dag: Dag, dag_name: str) -> str:
 
 def _check_lengths(plan: Plan, queue: str) -> None:
     """Raise ``InvalidInput`` if the stored name of the queue or of a pool is longer than the database takes."""
-    check_length(queue, _MOST_QUEUE_CHARS, "queue")
+    check_length(queue, MOST_QUEUE_CHARS, "queue")
     workspace = workspace_of(queue)
     if workspace:
         for claim in chain.from_iterable(plan.claims.values()):

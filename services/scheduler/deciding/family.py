@@ -8,12 +8,12 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.scheduler.core.children import held_up, is_stopping
+from services.scheduler.core.children import is_stopping, only_approvals_left
 from services.scheduler.core.decision import StartChild, StopChild
 from services.scheduler.core.messages import Begin, ChildRefused, ChildrenSeen, Dequeue, Retry, Stop
 from services.scheduler.core.model import Node, Run
 from services.scheduler.core.run_attempts import complete
-from services.scheduler.core.sub_runs import ASKED, HELD, PENDING
+from services.scheduler.core.sub_runs import PENDING, UNDER_WAY, WAITING
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.new_children import NewChildren
 from shared.admission.runs import HIGH, LOW
@@ -145,8 +145,8 @@ _Caller = tuple[str, int]
 def _may_have_changed(node: Node, changed: Collection[str] | None) -> list[str]:
     """Return the ids of those of the changed sub-runs that have not ended, as far as the node knows."""
     if changed is None:
-        return [child.run_id for child in node.children.having(ASKED, HELD)]
-    return [run_id for run_id in sorted(changed) if _known(node, run_id) in {ASKED, HELD}]
+        return [child.run_id for child in node.children.having(UNDER_WAY, WAITING)]
+    return [run_id for run_id in sorted(changed) if _known(node, run_id) in {UNDER_WAY, WAITING}]
 
 
 def _known(node: Node, run_id: str) -> str:
@@ -175,8 +175,8 @@ def _is_over(run: Run, node: Node, found: Mapping[str, _Child]) -> bool:
     """Return whether no sub-run of the node is under way or will be started, as far as the node knows."""
     if node.children.has(PENDING) and not is_stopping(run, node):
         return False
-    was = sum(_known(node, run_id) == ASKED for run_id in found)
-    return node.children.number_of(ASKED) - was + sum(child.state == ASKED for child in found.values()) == 0
+    was = sum(_known(node, run_id) == UNDER_WAY for run_id in found)
+    return node.children.number_of(UNDER_WAY) - was + sum(child.state == UNDER_WAY for child in found.values()) == 0
 
 
 def _read_results(batch: Batch, over: Iterable[Mapping[str, _Child]]) -> None:
@@ -184,7 +184,7 @@ def _read_results(batch: Batch, over: Iterable[Mapping[str, _Child]]) -> None:
     ended = {
         child.key: child
         for found in over
-        if all(child.state != ASKED for child in found.values())
+        if all(child.state != UNDER_WAY for child in found.values())
         for child in found.values()
     }
     for row in batch.tx.children.outputs_of(sorted(ended)):
@@ -203,7 +203,7 @@ def _concluded(run: Run, node: Node, found: Mapping[str, _Child]) -> ChildrenSee
     seen = _changed(node, found)
     news = seen.states if seen else {}
     now = {news.get(child.run_id, child.state) for child in node.children}
-    if ASKED in now or (PENDING in now and not is_stopping(run, node)) or (not news and held_up(node)):
+    if UNDER_WAY in now or (PENDING in now and not is_stopping(run, node)) or (not news and only_approvals_left(node)):
         return seen
     asked = {child.run_id: child.params for child in node.children}
     return ChildrenSeen(
@@ -217,4 +217,4 @@ def _concluded(run: Run, node: Node, found: Mapping[str, _Child]) -> ChildrenSee
 
 def _state(status: RunStatus) -> str:
     """Convert the status of a sub-run to ``Child.state``."""
-    return str(status) if status.ended else HELD if status is RunStatus.WAITING else ASKED
+    return str(status) if status.ended else WAITING if status is RunStatus.WAITING else UNDER_WAY

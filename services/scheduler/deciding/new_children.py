@@ -9,7 +9,7 @@ from services.scheduler.core.decision import StartChild
 from services.scheduler.core.dispatching import MOST_URGENT
 from services.scheduler.core.model import Run, evolve
 from services.scheduler.core.plan import Plan
-from services.scheduler.core.sub_runs import ASKED
+from services.scheduler.core.sub_runs import UNDER_WAY
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.called import find_called
 from services.scheduler.deciding.creation import new_run, queue_of
@@ -105,8 +105,8 @@ class NewChildren:
 
     def _is_urgent(self, parent: Run) -> bool:
         if parent.run_key not in self._urgent:
-            asked = sum(node.children.number_of(ASKED) for node in parent.nodes if node.children)
-            self._urgent[parent.run_key] = asked <= MOST_URGENT
+            under_way = sum(node.children.number_of(UNDER_WAY) for node in parent.nodes if node.children)
+            self._urgent[parent.run_key] = under_way <= MOST_URGENT
         return self._urgent[parent.run_key]
 
     def _look_up(self, parent_key: str, name: str, selector: tuple[tuple[str, str], ...]) -> _Called | str:

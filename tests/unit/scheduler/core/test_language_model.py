@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from services.scheduler.core.messages import ChildrenSeen
 from services.scheduler.core.model import Node
-from services.scheduler.core.sub_runs import ASKED
+from services.scheduler.core.sub_runs import UNDER_WAY
 from shared.contracts.events import ChildCall
 from shared.language.model import (
     Condition,
@@ -270,7 +270,7 @@ def drive(stage: Stage, world: World, *, unmet: bool) -> None:
 
 
 def _end_children(stage: Stage, node: Node, ends: Sequence[str]) -> None:
-    asked = {child.run_id: ends[int(child.params)] for child in node.children if child.state == ASKED}
+    asked = {child.run_id: ends[int(child.params)] for child in node.children if child.state == UNDER_WAY}
     stage.tell(ChildrenSeen(node.idx, asked, {}))
 
 

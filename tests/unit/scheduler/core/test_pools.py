@@ -7,7 +7,7 @@ import pytest
 
 from services.scheduler.core.decision import Acquire, Ignored, Release
 from services.scheduler.core.messages import Admit, ChildrenSeen, TimerFired
-from services.scheduler.core.sub_runs import ASKED
+from services.scheduler.core.sub_runs import UNDER_WAY
 from shared.admission.pools import LOCK, POOL, RATE, Claim, PoolKey
 from shared.contracts.events import ChildCall
 from shared.language.model import Handler, RateLimit, RetryPolicy
@@ -111,7 +111,7 @@ def test_a_place_is_held_until_the_sub_runs_have_ended() -> None:
     stage.start("c")
     stage.finish("c", children=(ChildCall(dag="sub", params=""),))
     assert stage.freed == []
-    (child,) = stage.node("c").children.having(ASKED)
+    (child,) = stage.node("c").children.having(UNDER_WAY)
     stage.tell(ChildrenSeen(stage.node("c").idx, {child.run_id: "succeeded"}, {child.run_id: {}}))
 
     assert stage.freed == ["c"]

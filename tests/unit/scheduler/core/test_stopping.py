@@ -7,7 +7,7 @@ import pytest
 
 from services.scheduler.core.decision import Advanced, Ignored, Refused, StopChild
 from services.scheduler.core.messages import ChildrenSeen, Dequeue, PatchNode, Stop, TimerFired
-from services.scheduler.core.sub_runs import ASKED
+from services.scheduler.core.sub_runs import UNDER_WAY
 from shared.contracts.events import ChildCall
 from shared.language.model import Handler, RepeatMode, RepeatPolicy
 from shared.status import AttemptState, NodeStatus, RunStatus
@@ -308,7 +308,7 @@ def test_a_call_whose_sub_run_succeeds_all_the_same_counts_after_a_stop_only(rea
         stage.stop()
     else:
         stage.wait(5)
-    (child,) = stage.node("c").children.having(ASKED)
+    (child,) = stage.node("c").children.having(UNDER_WAY)
     stage.tell(ChildrenSeen(stage.node("c").idx, {child.run_id: "succeeded"}, {child.run_id: {}}))
 
     assert stage.states() == state

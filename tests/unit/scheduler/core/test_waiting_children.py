@@ -6,7 +6,7 @@ from dataclasses import replace
 from services.scheduler.core.children import child_run_id
 from services.scheduler.core.decision import Advanced, Ignored, Refused, StartChild, StopChild
 from services.scheduler.core.messages import Begin, ChildrenSeen
-from services.scheduler.core.sub_runs import ASKED, HELD
+from services.scheduler.core.sub_runs import UNDER_WAY, WAITING
 from shared.admission.runs import RESUMED
 from shared.contracts.events import ChildCall
 from shared.language.model import Dag, Handler, Parallel, RetryPolicy
@@ -45,12 +45,12 @@ def three(*, at_once: int = 10, retry: RetryPolicy | None = None) -> tuple[Stage
 
 def test_a_run_waits_with_the_run_it_called_and_goes_on_with_it() -> None:
     stage = called(make_dag(CALL, AFTER, handlers=[Handler.WAIT, Handler.EXIT]))
-    see(stage, {child(): HELD})
+    see(stage, {child(): WAITING})
     stage.play()
     assert (stage.states(), stage.run.status) == ("waiting not_started", RunStatus.WAITING)
     assert dict(stage.task("onWait").engine_env)["DAG_WAITING_STEPS"] == "c"
 
-    see(stage, {child(): ASKED}, over=False)
+    see(stage, {child(): UNDER_WAY}, over=False)
     assert (stage.states(), stage.run.status) == ("waiting not_started", RunStatus.QUEUED)
     stage.tell(Begin("scheduler"))
     assert (stage.states(), stage.run.status) == ("running not_started", RunStatus.RUNNING)
@@ -64,7 +64,7 @@ def test_a_run_waits_with_the_run_it_called_and_goes_on_with_it() -> None:
 
 def test_a_child_that_is_over_before_its_caller_went_on_is_noticed_then() -> None:
     stage = called(make_dag(CALL, AFTER))
-    see(stage, {child(): HELD})
+    see(stage, {child(): WAITING})
     see(stage, {child(): "succeeded"})
     assert (stage.states(), stage.run.status) == ("waiting not_started", RunStatus.QUEUED)
     stage.tell(Begin("scheduler"))
@@ -76,10 +76,10 @@ def test_a_child_that_is_over_before_its_caller_went_on_is_noticed_then() -> Non
 def test_a_child_that_waits_again_makes_its_caller_wait_again() -> None:
     stage = called(make_dag(CALL, AFTER, handlers=[Handler.WAIT]))
     for _ in range(2):
-        see(stage, {child(): HELD})
+        see(stage, {child(): WAITING})
         stage.play()
         assert stage.run.status is RunStatus.WAITING
-        see(stage, {child(): ASKED}, over=False)
+        see(stage, {child(): UNDER_WAY}, over=False)
         stage.tell(Begin("scheduler"))
     see(stage, {child(): "succeeded"})
     stage.play()
@@ -89,9 +89,9 @@ def test_a_child_that_waits_again_makes_its_caller_wait_again() -> None:
 
 def test_a_child_that_waits_again_before_its_caller_went_on() -> None:
     stage = called(make_dag(CALL, AFTER))
-    see(stage, {child(): HELD})
-    see(stage, {child(): ASKED}, over=False)
-    see(stage, {child(): HELD})
+    see(stage, {child(): WAITING})
+    see(stage, {child(): UNDER_WAY}, over=False)
+    see(stage, {child(): WAITING})
     assert stage.run.status is RunStatus.QUEUED
     stage.tell(Begin("scheduler"))
 
@@ -100,7 +100,7 @@ def test_a_child_that_waits_again_before_its_caller_went_on() -> None:
 
 def test_a_rejected_child_fails_its_caller() -> None:
     stage = called(make_dag(CALL, AFTER, handlers=[Handler.FAILURE]))
-    see(stage, {child(): HELD})
+    see(stage, {child(): WAITING})
     see(stage, {child(): "rejected"})
     stage.tell(Begin("scheduler"))
     see(stage, {})
@@ -113,7 +113,7 @@ def test_a_rejected_child_fails_its_caller() -> None:
 
 def test_the_step_that_waits_with_a_child_cannot_be_approved_itself() -> None:
     stage = called(make_dag(CALL))
-    see(stage, {child(): HELD})
+    see(stage, {child(): WAITING})
 
     for decision in (stage.approve("c"), stage.reject("c")):
         assert isinstance(decision, Refused)
@@ -122,7 +122,7 @@ def test_the_step_that_waits_with_a_child_cannot_be_approved_itself() -> None:
 
 def test_children_that_wait_leave_their_places_to_others() -> None:
     stage, (a, b, d) = three(at_once=1)
-    effects = see(stage, {a: HELD}, over=False)
+    effects = see(stage, {a: WAITING}, over=False)
     assert [one.run_id for one in effects if isinstance(one, StartChild)] == [b]
     assert stage.states() == "running not_started"
     see(stage, {b: "succeeded"}, over=False)
@@ -133,7 +133,7 @@ def test_children_that_wait_leave_their_places_to_others() -> None:
 
 def test_a_child_that_failed_beside_one_that_waits_fails_the_step_and_ends_the_wait() -> None:
     stage, (a, b, d) = three()
-    effects = see(stage, {a: HELD, b: "failed", d: "partially_succeeded"})
+    effects = see(stage, {a: WAITING, b: "failed", d: "partially_succeeded"})
 
     assert [one.run_id for one in effects if isinstance(one, StopChild)] == [a]
     assert stage.states() == "failed aborted"
@@ -142,7 +142,7 @@ def test_a_child_that_failed_beside_one_that_waits_fails_the_step_and_ends_the_w
 
 def test_a_child_that_fails_after_its_approval_is_tried_again_where_the_policy_says_so() -> None:
     stage, (a, b, d) = three(retry=RetryPolicy(limit=1, interval_sec=0))
-    see(stage, {a: HELD, b: "succeeded", d: "succeeded"})
+    see(stage, {a: WAITING, b: "succeeded", d: "succeeded"})
     see(stage, {a: "failed"})
     stage.tell(Begin("scheduler"))
     see(stage, {})
@@ -153,7 +153,7 @@ def test_a_child_that_fails_after_its_approval_is_tried_again_where_the_policy_s
 
 def test_a_stop_reaches_the_children_that_wait() -> None:
     stage, (a, b, d) = three()
-    see(stage, {a: HELD, b: "succeeded", d: "succeeded"})
+    see(stage, {a: WAITING, b: "succeeded", d: "succeeded"})
     decision = stage.stop()
 
     assert isinstance(decision, Advanced)
@@ -164,7 +164,7 @@ def test_a_stop_reaches_the_children_that_wait() -> None:
 
 def test_a_stop_while_others_run_waits_for_the_children_that_waited() -> None:
     stage, (a, b, d) = three()
-    see(stage, {a: HELD, b: "succeeded"}, over=False)
+    see(stage, {a: WAITING, b: "succeeded"}, over=False)
     decision = stage.stop()
     assert isinstance(decision, Advanced)
     assert [one.run_id for one in decision.effects if isinstance(one, StopChild)] == [a, d]
