@@ -24,6 +24,7 @@ from services.scheduler.loops.intake import audit_intake, commands_intake, event
 from services.scheduler.loops.marks import Marks
 from services.scheduler.loops.run_totals import TotalsKeeper
 from services.scheduler.loops.spec_revalidation import SpecRevalidation
+from services.scheduler.loops.turn import Turn
 from services.scheduler.loops.verifying import Verifying
 from services.scheduler.worker_watch import WorkerWatch
 from shared.errors import StoreUnavailable
@@ -170,11 +171,12 @@ class Scheduler:
 
     def _one_at_a_time(self, verify: "Callable[[], Sequence[CheckResult]] | None") -> list[Background]:
         """Return the threads whose work only one of all schedulers does at a time."""
-        store, clock, lease_s, instance_id = self._store, self._clock, self._settings.lease_s, self.instance_id
-        letters = DeadLetterLoop(store, self._transport, clock, instance_id=instance_id, lease_s=lease_s)
+        store, clock = self._store, self._clock
+        turn = Turn(clock, self.instance_id, self._settings.lease_s)
+        letters = DeadLetterLoop(store, self._transport, clock, turn)
         loops = [Background("scheduler-dead-letters", letters.run, self._on_death)]
         if verify is not None and (every_s := self._settings.verify_every_s):
-            verifying = Verifying(store, verify, clock, instance_id=instance_id, lease_s=lease_s, every_s=every_s)
+            verifying = Verifying(store, verify, clock, turn, every_s=every_s)
             loops.append(Background("scheduler-verifying", verifying.run, self._on_death))
         return loops
 

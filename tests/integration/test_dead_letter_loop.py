@@ -9,6 +9,7 @@ from sqlalchemy import event
 
 from services.scheduler.loops import dead_letters
 from services.scheduler.loops.dead_letters import DeadLetterLoop
+from services.scheduler.loops.turn import Turn
 from shared.clock import utc_now
 from shared.contracts.codec import encode
 from shared.contracts.commands import StopRun
@@ -43,7 +44,7 @@ class Bench:
                 tx.services.put({**common, "instance_id": name, "reports_until": None, "session_since": now})
 
     def _loop(self, name: str) -> DeadLetterLoop:
-        return DeadLetterLoop(self.store, self.transport, utc_now, instance_id=name, lease_s=60)
+        return DeadLetterLoop(self.store, self.transport, utc_now, Turn(utc_now, name, 60))
 
     def bury(self, body: bytes, message_id: str) -> None:
         self.transport.send(Outgoing(COMMANDS, body, message_id)).result(30)

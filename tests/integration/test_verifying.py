@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import REGISTRY
 from sqlalchemy import Engine, delete, insert, update
 
+from services.scheduler.loops.turn import Turn
 from services.scheduler.loops.verifying import Verifying
 from shared.clock import utc_now
 from shared.store import tables as t
@@ -39,8 +40,7 @@ def checking(engine: Engine, instance_id: str) -> Verifying:
         Store(engine),
         lambda: verify(engine, utc_now(), LEASE_S),
         utc_now,
-        instance_id=instance_id,
-        lease_s=LEASE_S,
+        Turn(utc_now, instance_id, LEASE_S),
         every_s=60,
     )
 
@@ -75,7 +75,7 @@ def test_a_check_that_fails_does_not_end_the_loop(engine: Engine) -> None:
         tried.append(1)
         raise ValueError("a row that no version has written")
 
-    loop = Verifying(Store(engine), fails, utc_now, instance_id="a", lease_s=60, every_s=0.01)
+    loop = Verifying(Store(engine), fails, utc_now, Turn(utc_now, "a", 60), every_s=0.01)
     stop = threading.Event()
     thread = threading.Thread(target=loop.run, args=(stop,))
     thread.start()

@@ -87,7 +87,7 @@ class Definitions:
         same = ("file_name", "version", "spec_hash")
         self._tx.dags.add_versions([{name: row[name] for name in same} | {"at": self._now, "by": by} for row in rows])
 
-    def judge_again(self, version: Version, text_hash: str) -> bool:
+    def validate_again(self, version: Version, text_hash: str) -> bool:
         """Store the errors and summary that this scheduler's version finds in a spec; return whether they changed.
 
         Does nothing if the DAG has another spec now, or if another replica has stored its result first. The number of

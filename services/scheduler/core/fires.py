@@ -165,19 +165,19 @@ def decide(
     if suspended:
         return tuple(Fire(scheduled, "skipped", "the DAG is suspended") for scheduled in times)
     in_time = [scheduled for scheduled in times if now - scheduled.at < _IN_TIME and _paused(scheduled, pauses) is None]
-    made_up = _made_up(times, in_time, now, catchup, pauses)
+    caught_up = _caught_up(times, in_time, now, catchup, pauses)
     fires = []
     for scheduled in times:
         if scheduled in in_time:
             fires.append(Fire(scheduled, "fire"))
-        elif scheduled in made_up:
+        elif scheduled in caught_up:
             fires.append(Fire(scheduled, "catchup", f"caught up: {_why_late(scheduled, pauses)}"))
         else:
             fires.append(Fire(scheduled, "missed", _why_late(scheduled, pauses)))
     return tuple(fires)
 
 
-def _made_up(
+def _caught_up(
     times: Sequence[ScheduledTime],
     in_time: Sequence[ScheduledTime],
     now: datetime,

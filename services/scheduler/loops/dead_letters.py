@@ -1,17 +1,18 @@
 """Lists the broker's dead letters in the database, and carries out what administrators decided about them (ADR 64).
 
-Of several schedulers only one does it: the live one with the smallest id. Two at once do no harm: at worst a letter is
-returned twice, and whoever handles it recognises a message that it has recorded.
+Of several schedulers only one does it (``Turn``). Two at once do no harm: at worst a letter is returned twice, and
+whoever handles it recognises a message that it has recorded.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from services.scheduler.commands.audited import fit_text
+from services.scheduler.loops.turn import Turn
 from shared.contracts.codec import decode, type_of
 from shared.errors import BrokerUnavailable, DecodeFailed, PublishUnconfirmed, StoreUnavailable
 from shared.store.writes.transaction import Store
@@ -35,23 +36,10 @@ _NO_QUEUE = "its broker queue does not exist any more"
 
 
 class DeadLetterLoop:
-    """Runs in one thread of every scheduler.
+    """Runs in one thread of every scheduler."""
 
-    ``lease_s`` is the lease of the schedulers: one that has not been heard of for two leases does not count as live.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        transport: Transport,
-        clock: Callable[[], datetime],
-        *,
-        instance_id: str,
-        lease_s: float,
-    ) -> None:
-        self._store, self._transport, self._clock = store, transport, clock
-        self._instance_id = instance_id
-        self._lease = timedelta(seconds=lease_s)
+    def __init__(self, store: Store, transport: Transport, clock: Callable[[], datetime], turn: Turn) -> None:
+        self._store, self._transport, self._clock, self._turn = store, transport, clock, turn
         self._listed: int | None = None
         """How many letters there were before they were last listed; ``None``: list them again."""
         self._listed_at_s = float("-inf")
@@ -77,7 +65,7 @@ class DeadLetterLoop:
         if asked_lately and waiting == self._listed == 0:
             return False
         with self._store.begin() as tx:
-            self._mine = tx.services.first_scheduler(self._clock() - 2 * self._lease) == self._instance_id
+            self._mine = self._turn.is_mine(tx)
             decisions = tx.dead_letters.decided() if self._mine else {}
         self._asked_at_s = time.monotonic()
         if not self._mine:

@@ -65,7 +65,7 @@ class Marks:
         self._transport, self._clock, self._instance_id = transport, clock, instance_id
         self._listener, self._hearing = listener, hearing
         self._period_s, self._routes, self._urgent = period_s, routes, urgent
-        self._own_ear = tap_address(HEARTBEATS, heartbeat_queue(instance_id))
+        self._own_tap = tap_address(HEARTBEATS, heartbeat_queue(instance_id))
         self.idle = False
         """Whether no attempt is open, as far as this scheduler knows. While it is true, fewer markers are sent."""
         self._awake = threading.Event()
@@ -137,7 +137,7 @@ class Marks:
         if not session:
             return
         number = self._hearing.send(session, now, time.monotonic())
-        self._transport.send(self._marker(self._own_ear, number))
+        self._transport.send(self._marker(self._own_tap, number))
         self._collect()
         if self._is_time(now):
             asked = [self._transport.request(self._marker(queue, number)) for queue in self._routes.queues]

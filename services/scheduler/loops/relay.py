@@ -182,20 +182,7 @@ class Relay:
             messages.append(self._handed_back.get())
         if not messages:
             return
-        notices = []
-        for message in messages:
-            task = decode_as(message.body, Task)
-            notices.append(
-                (
-                    task.run_key,
-                    TaskUndelivered(
-                        task.node,
-                        task.token,
-                        f"broker queue {message.queue.name} does not exist",
-                        never_sent=not message.again,
-                    ),
-                )
-            )
+        notices = [_undelivered(message) for message in messages]
         try:
             locked = self._notice(notices)
         except StoreUnavailable:
@@ -204,10 +191,13 @@ class Relay:
             self._sent.put("")
             raise
         late = {message.message_id for message, (key, _) in zip(messages, notices, strict=True) if key in locked}
+        done = []
         for message in messages:
             if message.message_id in late:
                 self._handed_back.put(message)
-        self._finish([message.message_id for message in messages if message.message_id not in late])
+            else:
+                done.append(message.message_id)
+        self._finish(done)
 
     def sweep(self, now: datetime) -> int:
         """Send overdue and refused messages, if the broker is available; return how many were found."""
@@ -237,6 +227,12 @@ class Relay:
             ]
         )
         return len(rows)
+
+
+def _undelivered(message: Outgoing) -> tuple[str, TaskUndelivered]:
+    """Return the notice to the run of a task whose broker queue does not exist."""
+    task, why = decode_as(message.body, Task), f"broker queue {message.queue.name} does not exist"
+    return task.run_key, TaskUndelivered(task.node, task.token, why, never_sent=not message.again)
 
 
 def _tasks(rows: Iterable[Mapping[str, Any]]) -> dict[str, Task]:

@@ -20,7 +20,7 @@ from shared.language.load import load
 
 __all__ = ["SpecRevalidation"]
 
-_Judged = tuple[Version, str]
+_Validated = tuple[Version, str]
 """The result of validating a spec, and the spec's hash."""
 
 _log = logging.getLogger(__name__)
@@ -46,10 +46,10 @@ class SpecRevalidation:
         Raises:
             StoreUnavailable: the database is unavailable; the next pass continues.
         """
-        judged = self._others()
-        if judged:
-            self._transactor.decide(lambda batch: _save(batch, judged))
-        return len(judged)
+        validated = self._others()
+        if validated:
+            self._transactor.decide(lambda batch: _save(batch, validated))
+        return len(validated)
 
     def run(self, stop: threading.Event) -> None:
         """Run until ``stop``; the body of a background thread."""
@@ -61,7 +61,7 @@ class SpecRevalidation:
                 _log.warning("revalidation.waits", extra={"error": str(error)})
             stop.wait(_LOOK_EVERY_S)
 
-    def _others(self) -> list[_Judged]:
+    def _others(self) -> list[_Validated]:
         """Return this version's results for some DAGs; empty if a newer version is running."""
         mine = self._transactor.memory.plans.version
         with self._transactor.store.begin() as tx:
@@ -75,10 +75,10 @@ class SpecRevalidation:
         ]
 
 
-def _save(batch: Batch, judged: Sequence[_Judged]) -> None:
+def _save(batch: Batch, validated: Sequence[_Validated]) -> None:
     definitions = Definitions(batch.tx, batch.plans, batch.now)
-    for version, text_hash in judged:
-        if definitions.judge_again(version, text_hash):
+    for version, text_hash in validated:
+        if definitions.validate_again(version, text_hash):
             batch.after.dags.add(version.file_name)
             _log.warning("revalidation.changed", extra={"dag": version.file_name, "errors": version.errors})
 

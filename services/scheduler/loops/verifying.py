@@ -1,15 +1,16 @@
 """Checks the database against the guarantees every now and then, as ``dagway verify`` does, and measures violations.
 
-Of several schedulers only one checks: the live one with the smallest id. The others say nothing, so that an old result
-of theirs is not taken for a present one.
+Of several schedulers only one checks (``Turn``). The others say nothing, so that an old result of theirs is not taken
+for a present one.
 """
 
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
+from services.scheduler.loops.turn import Turn
 from services.scheduler.metrics import VERIFIED_AT, VIOLATIONS
 from shared.errors import StoreUnavailable
 from shared.store.writes.transaction import Store
@@ -23,26 +24,21 @@ _log = logging.getLogger(__name__)
 
 
 class Verifying:
-    """Runs in one thread of every scheduler. ``every_s``: the time between two checks, in seconds.
-
-    ``lease_s`` is the lease of the schedulers: one that has not been heard of for two leases does not count as live.
-    """
+    """Runs in one thread of every scheduler. ``every_s``: the time between two checks."""
 
     def __init__(
         self,
         store: Store,
         verify: "Callable[[], Sequence[CheckResult]]",
         clock: Callable[[], datetime],
+        turn: Turn,
         *,
-        instance_id: str,
-        lease_s: float,
         every_s: float,
     ) -> None:
         self._store = store
         self._verify = verify
         self._clock = clock
-        self._instance_id = instance_id
-        self._lease = timedelta(seconds=lease_s)
+        self._turn = turn
         self._every_s = every_s
 
     def run_once(self) -> bool:
@@ -52,8 +48,8 @@ class Verifying:
             StoreUnavailable: the database is unavailable.
         """
         with self._store.begin() as tx:
-            first = tx.services.first_scheduler(self._clock() - 2 * self._lease)
-        if first != self._instance_id:
+            mine = self._turn.is_mine(tx)
+        if not mine:
             VIOLATIONS.clear()
             VERIFIED_AT.set(0)
             return False
