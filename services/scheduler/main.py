@@ -18,15 +18,15 @@ from services.scheduler.deciding.event_routes import EventRoutes
 from services.scheduler.deciding.memory import SchedulerMemory
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.deciding.transactor import PROTOCOL, Transactor
+from services.scheduler.liveness.marks import Marks
+from services.scheduler.liveness.watch import WorkerWatch
 from services.scheduler.loops.dead_letters import DeadLetterLoop
 from services.scheduler.loops.folder import Folder
 from services.scheduler.loops.intake import audit_intake, commands_intake, events_intake, logs_intake
-from services.scheduler.loops.marks import Marks
 from services.scheduler.loops.run_totals import TotalsKeeper
 from services.scheduler.loops.spec_revalidation import SpecRevalidation
 from services.scheduler.loops.turn import Turn
 from services.scheduler.loops.verifying import Verifying
-from services.scheduler.worker_watch import WorkerWatch
 from shared.errors import StoreUnavailable
 from shared.ids import new_token
 from shared.service import Background

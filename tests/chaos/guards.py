@@ -35,9 +35,9 @@ Batch.add_outcomes = elsewhere
 """,
     # A scheduler judges only what it could hear: here it takes silence for loss.
     "heard": """
-from services.scheduler.loops.hearing import Hearing
-from services.scheduler.loops.leases import Leases
-from services.scheduler.loops.marks import Marks
+from services.scheduler.liveness.hearing import Hearing
+from services.scheduler.liveness.leases import Leases
+from services.scheduler.liveness.marks import Marks
 import shared.clock
 Hearing.until = property(lambda self: shared.clock.utc_now(), lambda self, value: None)
 Leases._is_silent = lambda self, worker_id: True

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from services.scheduler.loops import firing, intake, listening, relay, timers
+from services.scheduler.liveness import listening
+from services.scheduler.loops import firing, intake, relay, timers
 from services.worker import intake as worker_intake
 from tests.harness.eventually import eventually
 from tests.harness.worker_rig import Rig

@@ -15,8 +15,8 @@ from services.scheduler.core.messages import Requested
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.flushing import PendingRows
 from services.scheduler.deciding.loading import LoadedRuns
-from services.scheduler.loops.hearing import Hearing
-from services.scheduler.loops.marks import Marks
+from services.scheduler.liveness.hearing import Hearing
+from services.scheduler.liveness.marks import Marks
 from services.worker.reporting.reports import Reporter
 from shared.clock import utc_now
 from shared.contracts.events import Event

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.scheduler.loops.duplicate_worker_ids import DuplicateWorkerIds
+from services.scheduler.liveness.duplicate_worker_ids import DuplicateWorkerIds
 from shared.contracts.events import Heartbeat
 
 T0 = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.scheduler.loops.hearing import Hearing
+from services.scheduler.liveness.hearing import Hearing
 from shared.contracts.events import Heartbeat
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from services.scheduler.loops.heartbeats import HeartbeatBuffer
+from services.scheduler.liveness.heartbeats import HeartbeatBuffer
 from shared.contracts.events import Heartbeat
 
 T0 = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

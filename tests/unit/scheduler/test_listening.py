@@ -3,8 +3,8 @@
 import threading
 from datetime import UTC, datetime
 
-from services.scheduler.loops.hearing import Hearing
-from services.scheduler.loops.listening import HeartbeatListener
+from services.scheduler.liveness.hearing import Hearing
+from services.scheduler.liveness.listening import HeartbeatListener
 from shared.contracts.codec import encode
 from shared.contracts.events import Heartbeat
 from shared.transport.base import HEARTBEATS, Outgoing

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.scheduler.loops.lost_tasks import LostTasks
+from services.scheduler.liveness.lost_tasks import LostTasks
 from shared.transport.base import BrokerQueue, Outgoing, task_queue
 from shared.transport.embedded.transport import EmbeddedTransport
 

@@ -9,9 +9,9 @@ import pytest
 
 from services.scheduler.deciding.event_routes import EventRoutes
 from services.scheduler.deciding.post_commit import NEVER, PostCommit
-from services.scheduler.loops.hearing import Hearing
-from services.scheduler.loops.listening import HeartbeatListener, heartbeat_queue
-from services.scheduler.loops.marks import Marks
+from services.scheduler.liveness.hearing import Hearing
+from services.scheduler.liveness.listening import HeartbeatListener, heartbeat_queue
+from services.scheduler.liveness.marks import Marks
 from shared.contracts.codec import decode
 from shared.contracts.markers import Marker
 from shared.transport.base import EVENT_SHARDS, EVENTS, HEARTBEATS, Outgoing

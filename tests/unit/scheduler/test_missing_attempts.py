@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from services.scheduler.loops.missing_attempts import MissingAttempts
+from services.scheduler.liveness.missing_attempts import MissingAttempts
 from shared.contracts.events import Heartbeat
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.scheduler.deciding.post_commit import NEVER
-from services.scheduler.loops.report_marks import Gone, Passed, Peer, peer_of, recorded_until
+from services.scheduler.liveness.report_marks import Gone, Passed, Peer, peer_of, recorded_until
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.scheduler.loops.leases import look_s, looks_per_pass
-from services.scheduler.worker_watch import _GAP_OF_LEASE
+from services.scheduler.liveness.leases import look_s, looks_per_pass
+from services.scheduler.liveness.watch import _GAP_OF_LEASE
 from services.worker.reporting.heartbeat import HEARTBEATS_PER_LEASE, HeartbeatSender, pause_s
 from shared.contracts.events import Heartbeat
 from shared.errors import BrokerUnavailable

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 
-from services.scheduler.loops.hearing import Hearing
-from services.scheduler.loops.heartbeats import HeartbeatBuffer
+from services.scheduler.liveness.hearing import Hearing
+from services.scheduler.liveness.heartbeats import HeartbeatBuffer
 from services.scheduler.metrics import HEARTBEATS_UNREADABLE
 from shared.contracts.codec import decode
 from shared.contracts.events import Heartbeat

@@ -14,10 +14,10 @@ from services.scheduler.core.decision import Halt
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.rows import origin
 from services.scheduler.deciding.transactor import Transactor
-from services.scheduler.loops.duplicate_worker_ids import DuplicateWorkerIds
-from services.scheduler.loops.heartbeats import ReceivedHeartbeat, state_of
-from services.scheduler.loops.listening import HeartbeatListener
-from services.scheduler.loops.missing_attempts import MissingAttempts
+from services.scheduler.liveness.duplicate_worker_ids import DuplicateWorkerIds
+from services.scheduler.liveness.heartbeats import ReceivedHeartbeat, state_of
+from services.scheduler.liveness.listening import HeartbeatListener
+from services.scheduler.liveness.missing_attempts import MissingAttempts
 from shared.contracts.attempt_tokens import chain_of
 from shared.contracts.events import Heartbeat
 from shared.errors import StoreUnavailable

@@ -9,9 +9,9 @@ from typing import Any
 
 from services.scheduler.deciding.event_routes import EventRoutes
 from services.scheduler.deciding.post_commit import NEVER, PostCommit
-from services.scheduler.loops.hearing import Hearing
-from services.scheduler.loops.listening import HeartbeatListener, heartbeat_queue
-from services.scheduler.loops.report_marks import Gone, Passed, peer_of, recorded_until
+from services.scheduler.liveness.hearing import Hearing
+from services.scheduler.liveness.listening import HeartbeatListener, heartbeat_queue
+from services.scheduler.liveness.report_marks import Gone, Passed, peer_of, recorded_until
 from shared.contracts.codec import encode
 from shared.contracts.markers import Marker
 from shared.errors import Unavailable

@@ -19,10 +19,10 @@ from services.scheduler.deciding.events import Notice
 from services.scheduler.deciding.post_commit import NEVER
 from services.scheduler.deciding.rows import origin
 from services.scheduler.deciding.transactor import Transactor
-from services.scheduler.loops.hearing import Hearing
-from services.scheduler.loops.heartbeat_records import HeartbeatRecords
-from services.scheduler.loops.lost_tasks import LostTasks
-from services.scheduler.loops.marks import Marks
+from services.scheduler.liveness.hearing import Hearing
+from services.scheduler.liveness.heartbeat_records import HeartbeatRecords
+from services.scheduler.liveness.lost_tasks import LostTasks
+from services.scheduler.liveness.marks import Marks
 from services.scheduler.loops.poll import Poll
 from services.scheduler.loops.relay import OVERDUE_S
 from services.scheduler.metrics import LEASES_LOST

@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from services.scheduler.deciding.transactor import Transactor
-from services.scheduler.loops.hearing import Hearing
-from services.scheduler.loops.heartbeat_records import HeartbeatRecords
-from services.scheduler.loops.leases import Leases
-from services.scheduler.loops.listening import HeartbeatListener
-from services.scheduler.loops.marks import Marks
+from services.scheduler.liveness.hearing import Hearing
+from services.scheduler.liveness.heartbeat_records import HeartbeatRecords
+from services.scheduler.liveness.leases import Leases
+from services.scheduler.liveness.listening import HeartbeatListener
+from services.scheduler.liveness.marks import Marks
 from services.scheduler.loops.poll import Poll
 from shared.service import Background
 from shared.transport.base import Transport
