@@ -6,7 +6,7 @@ recorded. So in an idle system heartbeats need no transactions of their own, eve
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from threading import Lock
 from typing import Any
 
@@ -16,7 +16,9 @@ from shared.status import WorkerState
 __all__ = ["HeartbeatBuffer", "ReceivedHeartbeat", "state_of"]
 
 _KEPT = 1000
-"""From so many workers on, those that have stopped are forgotten. Each pod of a cluster is a worker of its own name."""
+"""From so many workers on, those that stopped or are silent are forgotten. Each pod is a worker of its own name."""
+_SILENT = timedelta(hours=4)
+"""A worker that was not heard for so long was killed, or its next heartbeat may count as news."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class HeartbeatBuffer:
     """The last heartbeats of each worker that this scheduler received, in memory."""
 
     def __init__(self) -> None:
-        self._recorded: dict[str, Heartbeat] = {}
+        self._recorded: dict[str, ReceivedHeartbeat] = {}
         self._quiet: dict[str, ReceivedHeartbeat] = {}
         self._news: dict[str, ReceivedHeartbeat] = {}
         self._lock = Lock()
@@ -40,9 +42,12 @@ class HeartbeatBuffer:
         """Keep the heartbeat of a worker instead of its last one; return whether it has news, to record now."""
         worker_id = beat.worker_id
         with self._lock:
+            received = ReceivedHeartbeat(beat, now)
             has_news = not _same(self._recorded.get(worker_id), beat)
             kept, other = (self._news, self._quiet) if has_news else (self._quiet, self._news)
-            kept[worker_id] = ReceivedHeartbeat(beat, now)
+            if not has_news:
+                self._recorded[worker_id] = received
+            kept[worker_id] = received
             other.pop(worker_id, None)
         return has_news
 
@@ -62,9 +67,14 @@ class HeartbeatBuffer:
     def recorded(self, beats: Iterable[ReceivedHeartbeat]) -> None:
         """Note that these heartbeats are recorded in the database."""
         with self._lock:
-            self._recorded |= {beat.heartbeat.worker_id: beat.heartbeat for beat in beats}
+            self._recorded |= {beat.heartbeat.worker_id: beat for beat in beats}
             if len(self._recorded) > _KEPT:
-                self._recorded = {one: beat for one, beat in self._recorded.items() if not beat.stopped}
+                silent_since = max(beat.heard_at for beat in self._recorded.values()) - _SILENT
+                self._recorded = {
+                    one: beat
+                    for one, beat in self._recorded.items()
+                    if not beat.heartbeat.stopped and beat.heard_at > silent_since
+                }
 
     def not_recorded(self, beats: Iterable[ReceivedHeartbeat]) -> list[Heartbeat]:
         """Return the heartbeats of incarnations that this scheduler has not recorded last for their worker."""
@@ -74,7 +84,7 @@ class HeartbeatBuffer:
                 beat.heartbeat
                 for beat in beats
                 if (last := recorded.get(beat.heartbeat.worker_id)) is None
-                or last.incarnation != beat.heartbeat.incarnation
+                or last.heartbeat.incarnation != beat.heartbeat.incarnation
             ]
 
     def quiet(self) -> list[ReceivedHeartbeat]:
@@ -108,5 +118,5 @@ def state_of(beat: Heartbeat) -> WorkerState:
     return "stopped" if beat.stopped else "draining" if beat.draining else "live"
 
 
-def _same(one: Heartbeat | None, other: Heartbeat) -> bool:
-    return one is not None and one.model_copy(update={"at": other.at}) == other
+def _same(one: ReceivedHeartbeat | None, other: Heartbeat) -> bool:
+    return one is not None and one.heartbeat.model_copy(update={"at": other.at}) == other

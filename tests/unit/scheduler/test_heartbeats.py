@@ -16,7 +16,7 @@ def beat(after_s: float = 0, **facts: Any) -> Heartbeat:
 
 def heard(one: HeartbeatBuffer, beat: Heartbeat) -> list[Heartbeat]:
     """Receive a heartbeat, and record it if it has news; return what was recorded."""
-    has_news = one.hear(beat, T0)
+    has_news = one.hear(beat, beat.at)
     news = one.news()
     assert has_news == bool(news)
     one.recorded(news)
@@ -82,3 +82,17 @@ def test_of_very_many_workers_those_that_have_stopped_are_forgotten() -> None:
 
     assert heard(one, beat(2, worker_id="live")) == []
     assert heard(one, beat(2, worker_id="pod-0", stopped=True)) != [], "it would be remembered for ever"
+
+
+def test_of_very_many_workers_those_that_were_killed_long_ago_are_forgotten() -> None:
+    one = HeartbeatBuffer()
+    for number in range(1000):
+        heard(one, beat(worker_id=f"pod-{number}"))
+    heard(one, beat(worker_id="idle"))
+    later = 5 * 3600
+    assert heard(one, beat(later, worker_id="idle")) == []
+
+    heard(one, beat(later, worker_id="new"))
+
+    assert heard(one, beat(later + 1, worker_id="idle")) == [], "it is known, although it has had no news for hours"
+    assert heard(one, beat(later + 1, worker_id="pod-7")) != [], "it was forgotten"
