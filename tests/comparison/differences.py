@@ -104,6 +104,12 @@ DIFFERENCES: Sequence[Difference] = (
         "Editors end a file with one, and a password with it is wrong.",
     ),
     Difference(
+        "values",
+        "In a `parallel` variable with quoted words, letters such as `é` become others.",
+        "They stay.",
+        "An item is what the text says.",
+    ),
+    Difference(
         "conditions",
         "The command of a precondition sees neither outputs of earlier steps nor the workflow's `env`.",
         "It sees both.",

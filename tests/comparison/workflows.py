@@ -122,6 +122,15 @@ def _fan_out(rng: random.Random) -> str:
     return "steps:\n" + many + _step("end", "echo end") + "---\n" + kid
 
 
+def _split_items(rng: random.Random) -> str:
+    a, b = _word(rng), _word(rng)
+    quoted, objects = [f'"{a} x" {b}', f'{b} "{a}, x"', f'"" {a}'], [f'{{"V":"{a}"}} {{"V":"{b}"}}', f'{{"V": "{a}"}}']
+    items = rng.choice([*quoted, *objects, f'["{a}", "", {{"V": "{b}"}}]', f"{a} x,{b}"])
+    kid = "name: kid\nparams: V=none\nsteps:\n" + _step("inner", "echo ${V} $2")
+    many = f"  - name: many\n    call: kid\n    parallel: ${{LIST}}\n---\n{kid}"
+    return "steps:\n" + _step("list", f"printf %s '{items}'", "output: LIST") + many
+
+
 def _must_fail(rng: random.Random) -> str:
     bad = rng.choice(["type: http", "type: http\n    command: GET", "type: archive\n    command: foo", "type: gha"])
     return "steps:\n" + _step("fine", "echo fine") + f"  - name: bad\n    {bad}\n" + _step("after", "echo after")
@@ -174,6 +183,7 @@ FAMILIES: Mapping[str, tuple[Callable[[random.Random], str], frozenset[str]]] = 
     "scripts": (_scripts, frozenset()),
     "calls": (_calls, frozenset()),
     "fan-out": (_fan_out, frozenset({"parallel-order"})),
+    "split-items": (_split_items, frozenset({"parallel-order"})),
     "must-fail": (_must_fail, frozenset()),
     "streams": (_streams, frozenset({"merged-order"})),
     "values-in-shells": (_values_in_shells, frozenset({"value-in-shell"})),

@@ -21,11 +21,12 @@ from shared.language.expansion.params_syntax import (
     quote_pairs,
 )
 from shared.language.model import Pairs, Parallel, Step
-from shared.language.steps.parallel import count_error
+from shared.language.steps.parallel import count_error, item_of_map
 
 __all__ = ["fan_out", "split_items"]
 
-_QUOTED = re.compile(r'"((?:\\"|[^"])*)"')
+_WORD = re.compile(r'"([^"]*)(?:"|$)|[^\s"]+')
+"""A word, or what is between double quotes. The last quotes of a text may be left open."""
 _ACTS = re.compile(r"[$`\\]")
 _SEPARATORS = "\t|;,"
 
@@ -105,10 +106,10 @@ def _items(parallel: Parallel, scope: Scope, run_command: RunCommand) -> list[st
 def _evaluated(item: str, scope: Scope, run_command: RunCommand) -> str:
     """Expand an item. An item that was a map in YAML is JSON text here: only its values are expanded."""
     fields = parse_json(item) if item.startswith("{") else None
-    if not isinstance(fields, dict):
+    texts = {key: value for key, value in fields.items() if isinstance(value, str)} if isinstance(fields, dict) else {}
+    if item != item_of_map(texts):
         return expand(item, scope, run_command)
-    values = {key: expand(json_scalar_text(value), scope, run_command) for key, value in fields.items()}
-    return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+    return item_of_map({key: expand(value, scope, run_command) for key, value in texts.items()})
 
 
 def _sorted(value: Any) -> Any:
@@ -121,20 +122,25 @@ def _sorted(value: Any) -> Any:
 def split_items(text: str) -> list[str]:
     """Split the value of a variable into items.
 
-    The first form that fits decides: JSON, lines, quoted words, words between separators, words between blanks.
+    The first form that fits decides: JSON, lines, words of which some are quoted, words between separators, words
+    between blanks. Texts in a JSON list and in quotes are items as they are, even if they are empty or blank.
     """
     text = text.strip()
     value = parse_json(text) if text[:1] in ("[", "{") else None
     if isinstance(value, list):
-        texts = ("null" if item is None else json_scalar_text(_sorted(item)).strip() for item in value)
-        return [text for text in texts if text]
+        return ["null" if item is None else json_scalar_text(_sorted(item)) for item in value]
     if isinstance(value, dict):
-        return [json_scalar_text(_sorted(value))]
+        return [text]
     if "\n" in text:
         parts = text.splitlines()
-    elif quoted := _QUOTED.findall(text):
-        parts = [part.replace('\\"', '"') for part in quoted]
+    elif _has_quoted_words(text):
+        return [word[0] if word[1] is None else word[1] for word in _WORD.finditer(text) if word[0] != '"']
     else:
         counts = Counter(char for char in text if char in _SEPARATORS)
         parts = text.split(max(_SEPARATORS, key=lambda char: counts[char])) if counts else text.split()
     return [part.strip() for part in parts if part.strip()]
+
+
+def _has_quoted_words(text: str) -> bool:
+    """Quotes count if a pair of them can be words of their own: in ``{"a":1} {"b":2}`` they are inside of the words."""
+    return text.count('"') > 1 and (text[0] == '"' or text[-1] == '"' or ' "' in text or '" ' in text)

@@ -1,12 +1,13 @@
 """Read ``parallel``: the items of a fan-out, for each of which a ``call`` step starts a sub-run."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from shared.language.model import Parallel
 from shared.language.yaml.fields import Fields, Vocabulary, is_scalar, scalar_text
 
-__all__ = ["PARALLEL_KEYS", "count_error", "read_parallel"]
+__all__ = ["PARALLEL_KEYS", "count_error", "item_of_map", "read_parallel"]
 
 _MAX_ITEMS = 1000
 
@@ -40,6 +41,11 @@ def read_parallel(fields: Fields) -> Parallel | None:
     return _with_items(inner, "items", inner.get("items"), max_concurrent)
 
 
+def item_of_map(texts: Mapping[str, object]) -> str:
+    """Return the item for a map of texts: JSON with sorted keys. The sub-run's id is made from it."""
+    return json.dumps(texts, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
 def _with_items(fields: Fields, name: str, value: Any, max_concurrent: int) -> Parallel | None:
     if isinstance(value, str) and value.strip():
         return Parallel(variable=value.strip(), max_concurrent=max_concurrent)
@@ -54,8 +60,7 @@ def _with_items(fields: Fields, name: str, value: Any, max_concurrent: int) -> P
 
 def _item(fields: Fields, name: str, item: Any) -> str | None:
     if isinstance(item, dict) and all(is_scalar(inner) for inner in item.values()):
-        texts = {key: scalar_text(inner) for key, inner in sorted(item.items())}
-        return json.dumps(texts, ensure_ascii=False, separators=(",", ":"))
+        return item_of_map({key: scalar_text(inner) for key, inner in item.items()})
     if is_scalar(item):
         return scalar_text(item)
     fields.error(name, "parallel items must be strings, numbers, or objects of scalars")

@@ -78,11 +78,54 @@ def test_a_sub_run_gets_json_only_if_text_would_be_evaluated() -> None:
 
 
 def test_items_of_a_json_text_have_sorted_keys() -> None:
-    assert split_items('[{"b": 1, "a": {"d": 2.50, "c": []}}, null, " ", "x"]') == [
+    assert split_items('[{"b": 1, "a": {"d": 2.50, "c": []}}, null, " ", "", "x"]') == [
         '{"a":{"c":[],"d":2.50},"b":1}',
         "null",
+        " ",
+        "",
         "x",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "items"),
+    [
+        ('{"b": 1,\n "a": 2}', ['{"b": 1,\n "a": 2}']),
+        ('"a b" c', ["a b", "c"]),
+        ('d "a b" e', ["d", "a b", "e"]),
+        ('"a b", "c"', ["a b", ",", "c"]),
+        ('K="v w" Z=1', ["K=", "v w", "Z=1"]),
+        ('"x"y z', ["x", "y", "z"]),
+        ('"" a', ["", "a"]),
+        ('a" "b', ["a", " ", "b"]),
+        ('"a" " b', ["a", " b"]),
+        ('"a" b"', ["a", "b"]),
+        # The quotes are inside of the words.
+        ('{"a":1} {"b":2}', ['{"a":1}', '{"b":2}']),
+        ('{"a":1},{"b":2}', ['{"a":1}', '{"b":2}']),
+        ('a,"b c",d', ["a", '"b c"', "d"]),
+        ('"a b', ['"a', "b"]),
+        ('a "', ["a", '"']),
+        ('"a b"\n"c"', ['"a b"', '"c"']),
+        ("a,b c,", ["a", "b c"]),
+    ],
+)
+def test_a_text_is_split_as_in_dagu(text: str, items: list[str]) -> None:
+    assert split_items(text) == items
+
+
+@pytest.mark.parametrize(
+    ("item", "given"),
+    [
+        ('{B: "$X", A: 1}', '{"A":"1","B":"a \\"b\\""}'),
+        ('\'{"z":1,"a":2}\'', '{"z":1,"a":2}'),
+        ('\'{"z": "1", "a": "2"}\'', '{"z": "1", "a": "2"}'),
+    ],
+)
+def test_json_text_in_a_list_of_items_stays_as_it_is(item: str, given: str) -> None:
+    step = step_of(f"{{call: c, parallel: [{item}]}}")
+    (call,) = fan_out(step, Scope(({"X": 'a "b"'},)), str)
+    assert call.params == given
 
 
 @pytest.mark.parametrize(
