@@ -28,7 +28,8 @@ CRON_ALIASES = {
 CATCHUP_KEYS = Vocabulary("policy", "limit", "windowSec")
 _POLICIES: tuple[CatchupPolicy, ...] = get_args(CatchupPolicy)
 _MAX_CATCHUP = 1000
-_ZONE = re.compile(r"(?:CRON_TZ|TZ)=(\S+)\s+(.*)\Z", re.DOTALL)
+_ZONE = re.compile(r"(?:CRON_TZ|TZ)=(\S*)\s+(.*)\Z", re.DOTALL)
+_COMMAS = re.compile(r",{2,}")
 _ANY = ("*", "*/1", "?")
 _FIELD_NAMES = ("minute", "hour", "day of month", "month", "day of week")
 _FIELD = re.compile(r"[0-9*?/,\-]+\Z")
@@ -47,11 +48,12 @@ _VALUES |= {
 def split_zone(expression: str) -> tuple[str, str]:
     """Return the time zone and the fields of a cron expression, with one space between fields.
 
-    The zone is empty if it is missing or is ``Local``. Copied text may have other spaces, such as U+00A0.
+    The zone is empty if it is missing or is ``Local``. As in Dagu, it is UTC in ``CRON_TZ= 0 0 * * *``, and a comma
+    with nothing beside it does not count. Copied text may have other spaces, such as U+00A0.
     """
-    text = " ".join(expression.split())
+    text = " ".join(_COMMAS.sub(",", part).strip(",") or part for part in expression.split())
     match = _ZONE.match(text)
-    return ("" if match[1] == "Local" else match[1], match[2]) if match else ("", text)
+    return ("" if match[1] == "Local" else match[1] or "UTC", match[2]) if match else ("", text)
 
 
 @lru_cache(maxsize=4096)

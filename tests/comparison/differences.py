@@ -110,6 +110,12 @@ DIFFERENCES: Sequence[Difference] = (
         "An item is what the text says.",
     ),
     Difference(
+        "values",
+        'A quoted text with `=` in params, such as `"k=v w"`, becomes the parameter `"k` and the value `w`.',
+        "It is one value, a positional parameter.",
+        "That is what quotes are for.",
+    ),
+    Difference(
         "conditions",
         "The command of a precondition sees neither outputs of earlier steps nor the workflow's `env`.",
         "It sees both.",
@@ -275,6 +281,18 @@ DIFFERENCES: Sequence[Difference] = (
         "A schedule whose date never occurs, such as `0 0 31 2 *`, is accepted and never due.",
         "It is an error of the file. Leave the schedule out instead.",
         "It is a mistake, and nobody would notice that no run starts.",
+    ),
+    Difference(
+        "loading",
+        "`7` as day of the week, `@daily` and the like, and a blank schedule in a list or map are refused.",
+        "They are accepted. A blank schedule counts as absent.",
+        "Other programs with cron expressions know them.",
+    ),
+    Difference(
+        "loading",
+        "A step of an unknown `type` without a command fails when it runs.",
+        "It is an error of the file.",
+        "The mistake is found when it is made.",
     ),
     Difference(
         "loading",

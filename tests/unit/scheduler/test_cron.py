@@ -186,3 +186,12 @@ def test_many_expressions_cost_one_search_for_each_time(monkeypatch: pytest.Monk
 
     assert len(next_fires(hourly, datetime(2026, 3, 1, tzinfo=UTC), UTC, most=100)) == 100
     assert len(searched) == 50 + 100
+
+
+def test_a_comma_with_nothing_beside_it_does_not_count() -> None:
+    start, berlin = datetime(2026, 11, 24, tzinfo=UTC), ZoneInfo("Europe/Berlin")
+
+    for expression in ("5,,35 3, * * *", ",5,35 3 * * *", "CRON_TZ=Europe/Berlin 5,35, ,3 * * *"):
+        assert next_fire(expression, start, berlin) == datetime(2026, 11, 24, 2, 5, tzinfo=UTC), expression
+    assert next_fire(", 3 * * *", start, berlin) is None
+    assert next_fire("CRON_TZ= 5 3 * * *", start, berlin) == datetime(2026, 11, 24, 3, 5, tzinfo=UTC), "UTC"
