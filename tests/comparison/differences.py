@@ -93,6 +93,12 @@ DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "values",
+        "A command in back quotes runs in a path of `dotenv`, and in one of its values `\\t` in double quotes is `t`.",
+        "It does not run: use a variable there. `\\t` is a tab.",
+        "Every step looks for the files anew.",
+    ),
+    Difference(
+        "values",
         "A captured output that contains a secret carries it to the next step.",
         "It carries stars; declare the secret in the next step too.",
         "Outputs are stored and shown, so a secret in one would be too.",
