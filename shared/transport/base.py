@@ -42,6 +42,7 @@ __all__ = [
     "HEARD",
     "HEARTBEATS",
     "LOGS",
+    "MAX_MESSAGE_BYTES",
     "NO_PRIORITIES",
     "BrokerQueue",
     "Consumer",
@@ -61,6 +62,9 @@ __all__ = [
 ]
 
 NO_PRIORITIES: Mapping[str, int] = MappingProxyType({})
+MAX_MESSAGE_BYTES = 15 << 20
+"""The largest body of a message. RabbitMQ 4 takes 16 MiB unless it is told otherwise, and closes the connection of who
+sends more; the rest is for a signature and a batch's own bytes."""
 DELIVERY_LIMIT = 20
 """How often a message may return before it becomes a dead letter. Lost connections count too, so it is not small."""
 

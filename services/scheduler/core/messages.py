@@ -124,7 +124,10 @@ class TaskUndelivered:
 
 @dataclass(frozen=True, slots=True)
 class TaskBarred:
-    """The task of attempt ``token`` was not sent: the worker pool that it needs is reserved for other workspaces."""
+    """The task of attempt ``token`` was not sent.
+
+    The worker pool that it needs is reserved for other workspaces, or the task is too large for a message.
+    """
 
     node: int
     token: str

@@ -29,6 +29,7 @@ from services.scheduler.core.decision import (
 )
 from services.scheduler.core.messages import TaskBarred
 from services.scheduler.core.model import Run, evolve
+from services.scheduler.core.plan import FOLLOW_UP
 from services.scheduler.core.starts import run_deleted
 from services.scheduler.deciding import rows
 from services.scheduler.deciding.flushing import PendingRows
@@ -48,12 +49,13 @@ from shared.spans import Span, recording
 from shared.status import AttemptState, RunStatus
 from shared.store.writes.transaction import Transaction
 from shared.tracing import SpanContext, begin, here
-from shared.transport.base import Outgoing, task_queue, worker_queue
+from shared.transport.base import MAX_MESSAGE_BYTES, Outgoing, task_queue, worker_queue
 from shared.workspaces import workspace_of
 
 __all__ = ["Batch"]
 
 _SALT_DIGITS = 12
+_LARGE = "pass large data to later steps in files, not as outputs or params"
 _MOST_BY = 200
 """The width of the column ``started_by``."""
 
@@ -271,6 +273,13 @@ class Batch:
         if queue := self._memory.routes.reports_to(key):
             task = task.model_copy(update={"reports_to": queue})
         body = encode(task, id=message_id, at=self.now, trace=str(trace))
+        if len(body) > MAX_MESSAGE_BYTES and task.kind == FOLLOW_UP:
+            # A mail without the values of steps is better than none, and a container must be removed in any case.
+            body = encode(task.model_copy(update={"outputs": ()}), id=message_id, at=self.now, trace=str(trace))
+        if len(body) > MAX_MESSAGE_BYTES:
+            why = f"the step's task has {len(body)} bytes, the limit is {MAX_MESSAGE_BYTES}: {_LARGE}"
+            self._barred.append((key, TaskBarred(task.node, task.token, why)))
+            return
         self.pending.outbox.append(
             {"id": message_id, "route": rows.broker_queue_row(broker_queue), "body": body, "created_at": self.now}
         )

@@ -21,6 +21,7 @@ from services.worker.attempt.context import AttemptContext, Preparation
 from services.worker.attempt.freshness import doubt_about
 from services.worker.attempt.grants import Answer, Grants
 from services.worker.attempt.registry import AttemptRegistry
+from services.worker.attempt.report_size import that_fits
 from services.worker.attempt.runner import AttemptResult, AttemptRunner, broken
 from services.worker.attempt.spans import AttemptSpans
 from services.worker.inputs.sealing import Sealer
@@ -298,7 +299,7 @@ class TaskHandler:
                 facts["outputs"] = {**annotations.outputs, **attempt.outputs}
             if logs is not None:
                 facts["log_bytes"] = logs.sizes
-            return self._event(
+            event = self._event(
                 AttemptFinished,
                 task,
                 utc_now(),
@@ -312,6 +313,7 @@ class TaskHandler:
                 shutdown=shutdown,
                 **facts,
             )
+            return that_fits(event)
 
         to = event_queue(task.reports_to)
         following: AttemptContext | Future[bool] | None = None
@@ -320,6 +322,7 @@ class TaskHandler:
             self._attempts.end(task.token, reported=False)
         else:
             event = finished()
+            result = Result(event.outcome, event.exit_code, event.error)
             next_step = self._next_in_chain(context, event)
             if next_step is not None:
                 following = self._go_on(next_step, event, to)
