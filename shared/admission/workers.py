@@ -10,7 +10,7 @@ are. A pool can be reserved for some workspaces: then runs of others may not sen
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from shared.contracts.worker_pools import DEFAULT_WORKER_POOL
+from shared.contracts.worker_pools import DEFAULT_WORKER_POOL, WORKER_POOL_RULE, valid_worker_pool
 
 __all__ = ["WORKER_POOL", "NotServed", "not_served", "satisfies", "worker_pool"]
 
@@ -32,19 +32,24 @@ def satisfies(labels: Mapping[str, str], selector: Mapping[str, str]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class NotServed:
-    """The obstacle that the worker pool of a run serves only other workspaces."""
+    """The obstacle that the worker pool of a run serves only other workspaces, or cannot exist."""
 
     pool: str
 
     def __str__(self) -> str:
+        if not valid_worker_pool(self.pool):
+            return f"{self.pool[:80]!r} is not the name of a worker pool: expected {WORKER_POOL_RULE}"
         return f"the worker pool {self.pool} does not serve this workspace"
 
 
 def not_served(selector: Mapping[str, str], workspace: str, reserved: Mapping[str, frozenset[str]]) -> NotServed | None:
     """Return an obstacle if the worker pool that ``selector`` means does not serve ``workspace``, else ``None``.
 
-    ``reserved``: the workspaces that each reserved pool serves. A pool that is not reserved serves all.
+    ``reserved``: the workspaces that each reserved pool serves. A pool that is not reserved serves all. What cannot be
+    the name of a pool serves none: with a dot in it, the broker queue could be one of another pool.
     """
     pool = worker_pool(selector)
+    if not valid_worker_pool(pool):
+        return NotServed(pool)
     served = reserved.get(pool)
     return NotServed(pool) if served is not None and workspace not in served else None

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from shared.admission.runs import Moment, NoWorker, QueuedRun, QueueState, admit, explain
 from shared.admission.workers import NotServed, not_served, satisfies, worker_pool
+from shared.transport.base import task_queue
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 GPU = {"worker-pool": "gpu", "disk": "big"}
@@ -23,6 +24,24 @@ def test_a_reserved_pool_serves_its_workspaces_only() -> None:
     assert not_served({}, "", RESERVED) is None
     # A pool without a reservation serves all.
     assert not_served({"worker-pool": "other"}, "gamma", RESERVED) is None
+
+
+NAMES = st.text("ab.=,", min_size=1, max_size=5)
+SELECTORS = st.fixed_dictionaries({"worker-pool": NAMES}, optional={"b": NAMES, "a.b": NAMES, "b.b": NAMES})
+
+
+@given(one=SELECTORS, other=SELECTORS)
+def test_worker_pools_that_serve_have_no_broker_queue_in_common(one: dict[str, str], other: dict[str, str]) -> None:
+    served = not_served(one, "gamma", RESERVED) is None and not_served(other, "gamma", RESERVED) is None
+    if served and task_queue(one) == task_queue(other):
+        assert worker_pool(one) == worker_pool(other)
+
+
+def test_what_cannot_be_the_name_of_a_pool_serves_nobody() -> None:
+    # Its broker queue would be that of {"worker-pool": "gpu", "x.com/y": "1"}.
+    barred = not_served({"worker-pool": "gpu.x", "com/y": "1"}, "gamma", RESERVED)
+
+    assert str(barred) == "'gpu.x' is not the name of a worker pool: expected 1 to 40 of a-z 0-9 _"
 
 
 @given(worker=LABELS, selector=LABELS, workspace=st.sampled_from(["", "acme", "gamma"]))
