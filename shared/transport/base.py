@@ -65,6 +65,8 @@ NO_PRIORITIES: Mapping[str, int] = MappingProxyType({})
 MAX_MESSAGE_BYTES = 15 << 20
 """The largest body of a message. RabbitMQ 4 takes 16 MiB unless it is told otherwise, and closes the connection of who
 sends more; the rest is for a signature and a batch's own bytes."""
+_MOST_NAME_BYTES = 255
+"""AMQP's limit for the name of a queue. RabbitMQ's client loses its connection over a longer one."""
 DELIVERY_LIMIT = 20
 """How often a message may return before it becomes a dead letter. Lost connections count too, so it is not small."""
 
@@ -138,10 +140,13 @@ def task_queue(selector: Mapping[str, str]) -> BrokerQueue:
     """Return the broker queue of the tasks with this worker selector; ``{}`` is for any worker of the default pool.
 
     The names of a worker pool's queues have a common beginning, ``dagway.tasks.POOL.``, for the rights of its login.
+    Labels that are too long for a name are there as their hash.
     """
-    labels = [f"{key}={value}" for key, value in sorted(selector.items()) if key != WORKER_POOL]
-    name = f"dagway.tasks.{worker_pool(selector)}.{','.join(labels) or 'any'}"
-    return BrokerQueue(name, Durability.REPRODUCIBLE)
+    labels = ",".join(f"{key}={value}" for key, value in sorted(selector.items()) if key != WORKER_POOL) or "any"
+    pool = f"dagway.tasks.{worker_pool(selector)}."
+    if len(f"{pool}{labels}".encode()) > _MOST_NAME_BYTES:
+        labels = f"sha256:{hashlib.sha256(labels.encode()).hexdigest()}"
+    return BrokerQueue(f"{pool}{labels}", Durability.REPRODUCIBLE)
 
 
 def tap_address(queue: BrokerQueue, name: str) -> BrokerQueue:

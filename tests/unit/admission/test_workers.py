@@ -28,6 +28,17 @@ def test_a_selector_fits_workers_of_its_own_pool_only(
     assert satisfies(labels, selector) is fits
 
 
+def test_the_name_of_a_queue_is_as_short_as_the_broker_wants_it() -> None:
+    longest = {"worker-pool": "p" * 40, "a": "v" * (255 - len("dagway.tasks..a=") - 40)}
+    longer, other = {**longest, "a": longest["a"] + "v"}, {**longest, "a": longest["a"] + "w"}
+
+    names = [task_queue(selector).name for selector in (longest, longer, other)]
+    assert len(names[0]) == 255
+    assert names[0].endswith("vvv")
+    assert all(len(name) < 255 and name.startswith(f"dagway.tasks.{'p' * 40}.sha256:") for name in names[1:])
+    assert names[1] != names[2]
+
+
 @pytest.mark.parametrize(
     ("selector", "name"),
     [
