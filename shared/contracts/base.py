@@ -12,7 +12,12 @@ class Part(BaseModel):
 
     # ``defer_build``: a process uses only some of the messages, so the validator of each is built at its first use.
     model_config = ConfigDict(
-        frozen=True, extra="ignore", ser_json_bytes="base64", val_json_bytes="base64", defer_build=True
+        frozen=True,
+        extra="ignore",
+        ser_json_bytes="base64",
+        val_json_bytes="base64",
+        allow_inf_nan=False,
+        defer_build=True,
     )
 
 

@@ -1,12 +1,12 @@
 """Events: facts that a worker reports. An event is never refused. If its attempt token is stale, it is ignored."""
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
 from pydantic import Field
 
 from shared.contracts.base import Message, Part
+from shared.contracts.report_values import Code, Count, HostName, Id, RunKey, Size, Time, WorkerId
 
 __all__ = [
     "TIMED_OUT_CODE",
@@ -46,29 +46,29 @@ class LogChunk(Message):
 
     type = "attempt.log"
     raw_field = "data"
-    token: str
-    run_key: str
-    node: int
-    run_attempt: int = 1
-    number: int = 1
+    token: Id
+    run_key: RunKey
+    node: Count
+    run_attempt: Count = 1
+    number: Count = 1
     """``run_attempt`` and ``number`` are those of the task. They order the chunks of several attempts of a step."""
     stream: Stream
-    seq: int
-    offset: int
+    seq: Count
+    offset: Size
     data: bytes
-    at: datetime
+    at: Time
 
 
 class Event(Message):
     """Base of all events about one attempt."""
 
-    token: str
-    run_key: str
-    node: int
-    worker_id: str
-    incarnation: str
+    token: Id
+    run_key: RunKey
+    node: Count
+    worker_id: WorkerId
+    incarnation: Id
     """A random id of the worker process: a restarted worker does not inherit the lease."""
-    at: datetime
+    at: Time
 
 
 class AttemptStarted(Event):
@@ -101,7 +101,7 @@ class Progress(Part):
     """The progress that a step reports: ``current`` of ``total``. ``total`` is above 0."""
 
     current: float
-    total: float
+    total: float = Field(gt=0)
     text: str = ""
 
 
@@ -123,7 +123,7 @@ class AttemptProgress(Event):
     """The current progress and remarks of a running step. Of several, the event with the highest ``seq`` is current."""
 
     type = "attempt.progress"
-    seq: int
+    seq: Count
     progress: Progress | None = None
     remarks: tuple[Remark, ...] = ()
 
@@ -131,8 +131,8 @@ class AttemptProgress(Event):
 class NextStart(Part):
     """The start of the step that follows in a chain. The fields are those of ``AttemptStarted``."""
 
-    token: str
-    at: datetime
+    token: Id
+    at: Time
     stdout: str = ""
     stderr: str = ""
 
@@ -158,9 +158,9 @@ class AttemptFinished(Event):
     """
 
     type = "attempt.finished"
-    started_at: datetime
+    started_at: Time
     outcome: Outcome
-    exit_code: int = 0
+    exit_code: Code = 0
     error: str = ""
     stdout: str = ""
     stderr: str = ""
@@ -177,7 +177,7 @@ class AttemptFinished(Event):
     continue_output_matched: bool = False
     retry_limit: int | None = None
     retry_interval_s: float | None = None
-    log_bytes: dict[str, int] | None = None
+    log_bytes: dict[Stream, Size] | None = None
     shutdown: bool = False
     next_start: NextStart | None = None
 
@@ -229,13 +229,13 @@ class Heartbeat(Message):
     """Renews the lease of a worker and of its attempts, and describes the worker."""
 
     type = "worker.heartbeat"
-    worker_id: str
-    incarnation: str
-    host: str
-    version: str
-    started_at: datetime
-    at: datetime
-    slots: int
+    worker_id: WorkerId
+    incarnation: Id
+    host: HostName
+    version: Id
+    started_at: Time
+    at: Time
+    slots: Count
     labels: dict[str, str] = Field(default_factory=dict)
     executors: tuple[str, ...] = ()
     """The executor types that the worker can run: the packages and programs that they need are installed."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+from shared.contracts.report_values import valid_worker_id
 from shared.contracts.worker_pools import WORKER_POOL_RULE, valid_worker_pool
 from shared.roles import ROLES
 from shared.workspaces import WORKSPACE_RULE, valid_workspace
@@ -47,7 +48,6 @@ __all__ = [
 
 _LABEL = re.compile(r"[A-Za-z0-9_./-]{1,63}")
 _TIME = re.compile(r"(?:(\d{1,5})h)?(?:(\d{1,7})m)?(?:(\d{0,9}\.?\d{1,9})s?)?")
-_WORKER_ID = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 
 
 def whole_number(low: int, high: int) -> Callable[[str], int]:
@@ -191,7 +191,7 @@ def one_of(*allowed: str) -> Callable[[str], str]:
 
 def worker_id(text: str) -> str:
     """Return a worker id."""
-    if not _WORKER_ID.fullmatch(text):
+    if not valid_worker_id(text):
         raise ValueError(f"{text!r} is not a worker id: expected 1 to 100 letters, digits or _ . -")
     return text
 

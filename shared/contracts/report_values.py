@@ -1,0 +1,47 @@
+"""Types of the values in reports: what both databases can store, and what no calculation with times overflows.
+
+Somebody may have the key of a worker, and a scheduler records the reports of several workers in one transaction. So a
+report with any other value is one that cannot be read.
+"""
+
+import re
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+__all__ = ["Code", "Count", "HostName", "Id", "RunKey", "Size", "Time", "WorkerId", "valid_worker_id"]
+
+_WORKER_ID = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+_YEARS = range(1970, 3000)
+
+
+def valid_worker_id(text: str) -> bool:
+    """Return whether ``text`` may be the id of a worker. It becomes a part of the names of broker queues and topics."""
+    return bool(_WORKER_ID.fullmatch(text))
+
+
+def _checked_worker_id(text: str) -> str:
+    if not valid_worker_id(text):
+        raise ValueError("not a worker id")
+    return text
+
+
+def _checked_time(moment: datetime) -> datetime:
+    if moment.tzinfo is None or moment.year not in _YEARS:
+        raise ValueError(f"not a time with a time zone in a year from {_YEARS[0]} to {_YEARS[-1]}")
+    return moment
+
+
+Code = Annotated[int, Field(ge=-(2**31), lt=2**31)]
+"""An exit code."""
+Count = Annotated[int, Field(ge=0, lt=2**31)]
+"""The number of a node or an attempt, or of how many there are of something."""
+Size = Annotated[int, Field(ge=0, lt=2**63)]
+"""A number of bytes."""
+Time = Annotated[datetime, AfterValidator(_checked_time)]
+RunKey = Annotated[str, Field(max_length=36)]
+Id = Annotated[str, Field(max_length=64)]
+"""A token, an incarnation or a version."""
+HostName = Annotated[str, Field(max_length=255)]
+WorkerId = Annotated[str, AfterValidator(_checked_worker_id)]

@@ -1,0 +1,125 @@
+"""Reports that are signed with a stolen key and have values that no database, name or calculation takes."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+
+from shared.contracts.codec import decode, encode
+from shared.contracts.events import AttemptFinished, AttemptStarted, Heartbeat, LogChunk
+from shared.errors import DecodeFailed
+from shared.ids import new_run_id
+from shared.store import tables as t
+from shared.transport.base import EVENTS, HEARTBEATS, BrokerQueue, Outgoing
+from shared.transport.open import open_transport
+from tests.harness.eventually import eventually
+from tests.harness.message_examples import example_of
+from tests.integration.scheduler_stack import Stack
+
+_AFTER_UTC, _BEFORE_UTC, _NO_ZONE = "9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+12:00", "2026-01-01T00:00:00"
+_HEARTBEATS: dict[str, list[Any]] = {
+    "slots": [2**31, 2**70, -1],
+    "host": ["h" * 256],
+    "version": ["v" * 65],
+    "incarnation": ["i" * 65],
+    "worker_id": ["w" * 201, "\N{GRINNING FACE}" * 90, "w\n", ""],
+    "started_at": [_AFTER_UTC, _BEFORE_UTC, _NO_ZONE],
+    "at": [_AFTER_UTC, _BEFORE_UTC, _NO_ZONE],
+}
+_EVENTS: dict[str, list[Any]] = {
+    "node": [-99, 2**31],
+    "token": ["t" * 65],
+    "run_key": ["k" * 37],
+    "worker_id": ["w" * 201],
+    "incarnation": ["i" * 65],
+    "at": [_AFTER_UTC, _BEFORE_UTC, _NO_ZONE],
+}
+_CHUNKS: dict[str, list[Any]] = {"seq": [2**31, -1], "offset": [2**63, -1], "run_attempt": [-1], "number": [2**31]}
+_ENDS: dict[str, list[Any]] = {
+    "started_at": [_AFTER_UTC, _NO_ZONE],
+    "exit_code": [2**31],
+    "log_bytes": [{"stdout": 2**63}, {"elsewhere": 1}],
+    "retry_interval_s": ["NaN", "Infinity"],
+    "progress": [{"current": "Infinity", "total": "Infinity"}, {"current": 1, "total": 0}],
+    "next_start": [{"token": "t", "at": _NO_ZONE}],
+}
+_NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@pytest.fixture
+def stack(deployment: tuple[str, str]) -> Iterator[Stack]:
+    made = Stack(deployment[0], lambda: open_transport(deployment[1], name="test"))
+    yield made
+    made.close()
+
+
+def test_a_heartbeat_that_cannot_be_stored_is_unreadable_and_stops_no_scheduler(stack: Stack) -> None:
+    stack.scheduler()
+    beat = Heartbeat(worker_id="w9", incarnation="i", host="h", version="0", started_at=_NOW, at=_NOW, slots=1)
+    unreadable = _count()
+    hostile = list(_with(beat, _HEARTBEATS))
+
+    for body in hostile:
+        _send(stack, HEARTBEATS, body)
+
+    stack.worker.beat()
+    eventually(lambda: stack.deaths or [row["worker_id"] for row in stack.rows(t.workers)] == ["w1"])
+    eventually(lambda: stack.deaths or _count() - unreadable == len(hostile))
+    assert stack.deaths == []
+
+
+def test_a_report_about_a_node_that_cannot_be_stops_no_scheduler(stack: Stack) -> None:
+    stack.scheduler()
+    stack.dag("d", "steps:\n  - echo one\n")
+    stack.start("d")
+    task = stack.worker.task()
+    started = AttemptStarted(
+        token=task.token, run_key=task.run_key, node=0, worker_id="w1", incarnation="first", at=_NOW
+    )
+
+    for node in (-99, -1, 2**31):
+        _send(stack, EVENTS, _changed(started, node=node))
+
+    eventually(lambda: stack.deaths or _dead(stack) == 3)
+    assert stack.deaths == []
+    stack.worker.run(task)
+    stack.until("succeeded")
+
+
+@pytest.mark.parametrize(
+    ("message", "values"),
+    [(Heartbeat, _HEARTBEATS), (AttemptStarted, _EVENTS), (LogChunk, _CHUNKS), (AttemptFinished, _EVENTS | _ENDS)],
+    ids=lambda each: getattr(each, "__name__", ""),
+)
+def test_no_report_has_a_value_that_cannot_be_stored(message: Any, values: dict[str, list[Any]]) -> None:
+    good = example_of(message, {"worker_id": "w1"})
+    assert decode(encode(good, id="i", at=_NOW)).body == good
+
+    for body in _with(good, values):
+        with pytest.raises(DecodeFailed):
+            decode(body)
+
+
+def _with(message: Any, values: dict[str, list[Any]]) -> Iterator[bytes]:
+    return (_changed(message, **{name: value}) for name, each in values.items() for value in each)
+
+
+def _changed(message: Any, **facts: Any) -> bytes:
+    """Return an envelope with values that the message itself could not be made with."""
+    envelope = json.loads(encode(message, id="i", at=_NOW))
+    return json.dumps(envelope | {"body": envelope["body"] | facts}).encode()
+
+
+def _send(stack: Stack, queue: BrokerQueue, body: bytes) -> None:
+    stack.transport.send(Outgoing(queue, body, new_run_id())).result(60)
+
+
+def _count() -> float:
+    return REGISTRY.get_sample_value("dagway_heartbeats_unreadable_total") or 0
+
+
+def _dead(stack: Stack) -> int:
+    return len(stack.transport.dead_letters(10))
