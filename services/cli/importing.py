@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 import click
 
 from services.cli.exit_codes import FAILED
+from services.cli.output.terminal import echo
 from services.cli.settings import configure, options_of
 
 if TYPE_CHECKING:
@@ -88,5 +89,5 @@ def _configured(given: dict[str, Any]) -> "Config":
 
 def _print(report: "Report", *, in_json: bool) -> None:
     for line in [report.as_json()] if in_json else report.as_text():
-        click.echo(line)
+        echo(line)
     sys.exit(FAILED if report.refused else 0)

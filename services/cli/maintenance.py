@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from services.cli.exit_codes import text_of
-from services.cli.output.terminal import echo_answer, echo_json
+from services.cli.output.terminal import echo, echo_answer, echo_json
 from services.cli.settings import configure, options_of
 from shared.errors import DagwayError
 
@@ -32,10 +32,10 @@ def verify_command(only: tuple[str, ...], limit: int, in_json: bool, **given: An
     try:
         results = check_database(configure("verify", given), utc_now(), only, limit=limit)
     except DagwayError as error:
-        click.echo(f"dagway: {text_of(error)}", err=True)
+        echo(f"dagway: {text_of(error)}", err=True)
         sys.exit(2)
     for line in [as_json(results)] if in_json else as_text(results):
-        click.echo(line)
+        echo(line)
     sys.exit(1 if any(result.count for result in results) else 0)
 
 
@@ -71,9 +71,9 @@ def list_dead_letters(*, limit: int, bodies: bool, in_json: bool, **given: Any) 
         echo_json({"deadLetters": shown})
         return
     for each, text in zip(letters, texts, strict=True):
-        click.echo(f"{each.id} {each.queue}: {each.reason} {text}".rstrip())
+        echo(f"{each.id} {each.queue}: {each.reason} {text}".rstrip())
     if not letters:
-        click.echo("there is no dead letter", err=True)
+        echo("there is no dead letter", err=True)
 
 
 @dead_letters_command.command("return")

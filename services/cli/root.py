@@ -12,6 +12,7 @@ from services.cli.catalog import COMMANDS, SECTIONS
 from services.cli.errors import GatewayError, GatewayUnreachable, WorkflowInvalid
 from services.cli.exit_codes import FAILED, INTERRUPTED, INVALID, UNREACHABLE, text_of
 from services.cli.help_pages import PageGroup
+from services.cli.output.harmless import harmless
 from shared.errors import ConfigInvalid, DagwayError
 from shared.garbage import collect_rarely
 
@@ -42,7 +43,7 @@ class _Failure(click.ClickException):
     exit_code = FAILED
 
     def show(self, file: IO[Any] | None = None) -> None:  # noqa: ARG002 - errors go to stderr
-        click.echo(f"dagway: {self.message}", err=True)
+        click.echo(harmless(f"dagway: {self.message}"), err=True)
 
 
 class _Invalid(_Failure):

@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from services.cli.output.harmless import harmless
+
 __all__ = ["LiveLines"]
 
 _PER_SECOND = 8
@@ -29,11 +31,13 @@ class LiveLines:
         )
 
     def _text(self) -> Text:
-        return Text("\n", no_wrap=True, overflow="ellipsis").join(Text.from_ansi(line) for line in self._make())
+        return Text("\n", no_wrap=True, overflow="ellipsis").join(
+            Text.from_ansi(harmless(line)) for line in self._make()
+        )
 
     def print(self, line: str) -> None:
         """Print a line above those that change."""
-        self._live.console.print(Text.from_ansi(line), soft_wrap=True)
+        self._live.console.print(Text.from_ansi(harmless(line)), soft_wrap=True)
 
     def __enter__(self) -> Self:
         self._live.__enter__()

@@ -7,15 +7,18 @@ from typing import Any
 
 import click
 
+from services.cli.output.harmless import ACTS, harmless
 from services.cli.output.tables import table
 from shared.settings.config import environment
 
 __all__ = [
     "JSON_OPTION",
+    "echo",
     "echo_answer",
     "echo_json",
     "echo_line_json",
     "echo_list",
+    "echo_output",
     "echo_table",
     "on_terminal",
     "paint",
@@ -64,14 +67,30 @@ def status_text(label: str) -> str:
     return paint(label, label)
 
 
+def echo(text: str, *, err: bool = False) -> None:
+    """Print a text for people. What it has of requests, runs and workers does nothing to their terminal."""
+    click.echo(harmless(text), err=err)
+
+
+def echo_output(text: str, *, err: bool = False) -> None:
+    """Print what a step wrote: as it is, but on a terminal only its colours do anything."""
+    click.echo(harmless(text) if on_terminal() else text, err=err)
+
+
 def echo_json(content: Any) -> None:
     """Print JSON for people to read and programs to parse."""
-    click.echo(json.dumps(content, indent=2, ensure_ascii=False))
+    click.echo(_json(content, indent=2))
 
 
 def echo_line_json(content: Any) -> None:
     """Print JSON as one line: an item of a stream."""
-    click.echo(json.dumps(content, ensure_ascii=False))
+    click.echo(_json(content))
+
+
+def _json(content: Any, *, indent: int | None = None) -> str:
+    """Return JSON with escapes for what a terminal acts on. JSON itself demands them only below U+0020."""
+    text = json.dumps(content, indent=indent, ensure_ascii=False)
+    return ACTS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def echo_answer(answer: Any, text: str, *, in_json: bool, quiet: bool = False) -> None:
@@ -79,7 +98,7 @@ def echo_answer(answer: Any, text: str, *, in_json: bool, quiet: bool = False) -
     if in_json:
         echo_json(answer)
     elif not quiet:
-        click.echo(text)
+        echo(text)
 
 
 def echo_list(answer: Any, head: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str, in_json: bool) -> None:
@@ -94,7 +113,7 @@ def echo_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str
     """Print a table; without rows, print ``empty`` to standard error, so that a program sees no row."""
     rows = list(rows)
     if not rows:
-        click.echo(empty, err=True)
+        echo(empty, err=True)
         return
     for line in table(head, rows):
-        click.echo(line)
+        echo(line)

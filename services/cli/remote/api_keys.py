@@ -7,7 +7,7 @@ import click
 
 from services.cli.errors import GatewayError
 from services.cli.help_pages import PageGroup
-from services.cli.output.terminal import JSON_OPTION, echo_answer, echo_json, echo_list
+from services.cli.output.terminal import JSON_OPTION, echo, echo_answer, echo_json, echo_list
 from services.cli.output.times import short_time
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.following import say
@@ -72,7 +72,7 @@ def create_key(
     if in_json:
         echo_json(answer)
     else:
-        click.echo(answer["key"])
+        echo(answer["key"])
         say("keep the key: it is not shown again")
 
 

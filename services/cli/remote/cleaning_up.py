@@ -7,7 +7,7 @@ import click
 
 from services.cli.errors import GatewayError
 from services.cli.help_pages import PageCommand
-from services.cli.output.terminal import JSON_OPTION, echo_json
+from services.cli.output.terminal import JSON_OPTION, echo, echo_json
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.dagu_flags import QUIET, dagu_flags
 from services.cli.remote.gateway import Gateway, path
@@ -58,8 +58,8 @@ def cleanup_command(
     elif not quiet:
         if dry_run:
             for run in runs:
-                click.echo(f"{run['name']}/{run['dagRunId']}")
-        click.echo(f"{_count(runs)} of {name} {'would be deleted' if dry_run else 'deleted'}")
+                echo(f"{run['name']}/{run['dagRunId']}")
+        echo(f"{_count(runs)} of {name} {'would be deleted' if dry_run else 'deleted'}")
 
 
 def _count(runs: list[dict[str, str]]) -> str:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from services.cli.output.terminal import echo
 from shared.language.file_names import EXTENSIONS
 
 __all__ = ["PARAMS_ARGUMENT", "PARAMS_OPTION", "QUIET", "RUN_ID", "dag_name", "dagu_flags", "params_text"]
@@ -36,7 +37,7 @@ def dagu_flags(function: F) -> F:
         given = [flags[-1] for name, flags in _WITHOUT_EFFECT.items() if rest.pop(name) is not None]
         given += ["--cpu-profile"] * cpu_profile
         for flag in given:
-            click.echo(f"dagway: {flag} has no effect: the server has its own settings", err=True)
+            echo(f"dagway: {flag} has no effect: the server has its own settings", err=True)
         return function(*args, **rest)
 
     decorated: Callable[..., Any] = click.option("--cpu-profile", is_flag=True, hidden=True)(call)

@@ -11,7 +11,7 @@ import click
 
 from services.cli.errors import GatewayError, GatewayUnreachable
 from services.cli.exit_codes import FAILED
-from services.cli.output.terminal import JSON_OPTION, echo_json, paint
+from services.cli.output.terminal import JSON_OPTION, echo, echo_json, paint
 from services.cli.profiles import profiles_path
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.dagu_flags import dag_name
@@ -52,7 +52,7 @@ def doctor_command(gateway: Gateway, *, in_json: bool) -> None:
     else:
         for each in findings:
             level = paint(f"{each.level:8}", _COLOURS[each.level])
-            click.echo(f"{level} {each.check:12} {each.text}" + (f" -> {each.remedy}" if each.remedy else ""))
+            echo(f"{level} {each.check:12} {each.text}" + (f" -> {each.remedy}" if each.remedy else ""))
     sys.exit(FAILED if any(each.level == "problem" for each in findings) else 0)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from services.cli.help_pages import PageCommand
-from services.cli.output.terminal import JSON_OPTION
+from services.cli.output.terminal import JSON_OPTION, echo_output
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.dagu_flags import QUIET, RUN_ID, dagu_flags
 from services.cli.remote.following import end_with_result, wait_for_end
@@ -139,5 +139,5 @@ def exec_command(
     run = wait_for_end(gateway, name, answer["dagRunId"], quiet=quiet or in_json)
     if not in_json:
         for line in follow_logs(gateway, path("dag-runs", name, run["dagRunId"]), step="main", until_end=True):
-            click.echo(line.text, err=line.stream == "stderr")
+            echo_output(line.text, err=line.stream == "stderr")
     end_with_result(gateway, run, quiet=True, in_json=in_json)

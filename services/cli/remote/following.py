@@ -5,13 +5,11 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-import click
-
 from services.cli.errors import GatewayError, GatewayUnreachable
 from services.cli.exit_codes import FAILED, INTERRUPTED
 from services.cli.interrupts import interruptible
 from services.cli.output.run_page import failed_steps, run_lines
-from services.cli.output.terminal import echo_json, on_terminal, paint
+from services.cli.output.terminal import echo, echo_json, on_terminal, paint
 from services.cli.remote.event_stream import follow
 from services.cli.remote.gateway import Gateway, path
 from services.cli.remote.waiting_steps import waiting_steps
@@ -54,7 +52,7 @@ def exit_code(run: Run, *, strict: bool = False) -> int:
 
 def say(text: str) -> None:
     """Print a line for people to stderr."""
-    click.echo(f"dagway: {text}", err=True)
+    echo(f"dagway: {text}", err=True)
 
 
 def print_id(answer: dict[str, Any], name: str, *, quiet: bool, in_json: bool) -> None:
@@ -62,7 +60,7 @@ def print_id(answer: dict[str, Any], name: str, *, quiet: bool, in_json: bool) -
     if in_json:
         echo_json(answer)
     elif not quiet:
-        click.echo(answer["dagRunId"])
+        echo(answer["dagRunId"])
         say(f"follow it with: dagway watch {name} {answer['dagRunId']}")
 
 
@@ -161,13 +159,13 @@ def say_change(change: dict[str, Any]) -> None:
     """Print a change of a run or a step to stderr."""
     what = f"step {change['stepName']}" if change.get("stepName") else "run"
     why = f": {change['why']}" if change.get("why") else ""
-    click.echo(f"{change['at']} {what} {change['became']}{why}".replace("\n", " "), err=True)
+    echo(f"{change['at']} {what} {change['became']}{why}".replace("\n", " "), err=True)
 
 
 def print_run(run: Run) -> None:
     """Print a run and its steps."""
     for line in run_lines(run, datetime.now(UTC), paint):
-        click.echo(line)
+        echo(line)
 
 
 def last_lines(gateway: Gateway, run: Run) -> Iterator[str]:
@@ -191,7 +189,7 @@ def end_with_result(gateway: Gateway, run: Run, *, quiet: bool, in_json: bool, s
         if not on_terminal():  # where its lines are already
             print_run(run)
         for line in last_lines(gateway, run):
-            click.echo(line)
+            echo(line)
         if any(node["statusLabel"] == "waiting" for node in run["nodes"]):
             steps = waiting_steps(gateway, run["name"])
             for each in (step for step in steps if step.run_id == run["dagRunId"]):

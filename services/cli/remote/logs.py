@@ -10,7 +10,7 @@ from services.cli.errors import GatewayError, GatewayUnreachable
 from services.cli.help_pages import PageCommand
 from services.cli.log_tail import LogLine, LogTail
 from services.cli.output.run_page import nodes_of
-from services.cli.output.terminal import JSON_OPTION, echo_line_json
+from services.cli.output.terminal import JSON_OPTION, echo_line_json, echo_output
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.dagu_flags import RUN_ID
 from services.cli.remote.following import details, say_lost
@@ -139,7 +139,7 @@ def logs_command(
         if in_json:
             echo_line_json({"step": line.step, "stream": line.stream, "line": line.number, "text": line.text})
         else:
-            click.echo(line.text if step else f"{line.step:{width}} | {line.text}")
+            echo_output(line.text if step else f"{line.step:{width}} | {line.text}")
 
 
 def _tails(gateway: Gateway, url: str, steps: list[str], streams: tuple[str, ...], count: int) -> Iterator[LogLine]:

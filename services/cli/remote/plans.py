@@ -7,7 +7,7 @@ import click
 from services.cli.errors import GatewayError, WorkflowInvalid
 from services.cli.help_pages import PageCommand
 from services.cli.output.plan_page import plan_json, plan_lines
-from services.cli.output.terminal import echo_json
+from services.cli.output.terminal import echo, echo_json
 from services.cli.output.times import duration
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.dagu_flags import PARAMS_ARGUMENT, PARAMS_OPTION, dag_name, params_text
@@ -55,10 +55,10 @@ def plan_command(gateway: Gateway, *, dag: str, params: tuple[str, ...], params_
         for name, steps in times.items()
     }
     for line in plan_lines(tuple(each for each, _ in dags), given, shown):
-        click.echo(line)
+        echo(line)
     if took := whole.get("duration"):
         runs = "1 run that succeeded" if took["count"] == 1 else f"{took['count']} runs that succeeded"
-        click.echo(f"{runs}: median {_ms(took['p50Ms'])}, P95 {_ms(took['p95Ms'])}")
+        echo(f"{runs}: median {_ms(took['p50Ms'])}, P95 {_ms(took['p95Ms'])}")
 
 
 def dags_on_server(gateway: Gateway, name: str, renamed: str = "") -> list[tuple[Dag, str]]:

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from services.cli.help_pages import PageCommand
-from services.cli.output.terminal import JSON_OPTION, echo_json, echo_list, echo_table
+from services.cli.output.terminal import JSON_OPTION, echo, echo_json, echo_list, echo_table
 from services.cli.remote.connecting import with_server
 from services.cli.remote.gateway import Gateway
 
@@ -59,7 +59,7 @@ def _show_reported(answer: Mapping[str, Any], *, in_json: bool) -> None:
     ]
     echo_table(("SETTING", "VALUE", "OF"), rows, empty="no setting is set")
     if answer["silent"]:
-        click.echo(f"of an earlier version, which does not report settings: {', '.join(answer['silent'])}")
+        echo(f"of an earlier version, which does not report settings: {', '.join(answer['silent'])}")
 
 
 def _value(*, secret: bool, value: str, source: str) -> str:

@@ -4,7 +4,7 @@ import click
 
 from services.cli.errors import GatewayError
 from services.cli.help_pages import PageCommand
-from services.cli.output.terminal import JSON_OPTION, echo_answer, echo_json
+from services.cli.output.terminal import JSON_OPTION, echo, echo_answer, echo_json
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.dagu_flags import PARAMS_OPTION, QUIET, RUN_ID, dagu_flags
 from services.cli.remote.following import details, follow_run, say
@@ -93,7 +93,7 @@ def stop_command(
         echo_json({"stopped": [{"name": name, "dagRunId": each, "statusLabel": stopped[each]} for each in stopped]})
     elif not quiet:
         for each, status in stopped.items():
-            click.echo(f"{name}/{each} {status or 'stops'}")
+            echo(f"{name}/{each} {status or 'stops'}")
         if not stopped:
             say(f"no run of {name} is running")
 

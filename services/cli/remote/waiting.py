@@ -7,7 +7,7 @@ import click
 
 from services.cli.errors import GatewayError
 from services.cli.help_pages import PageCommand
-from services.cli.output.terminal import JSON_OPTION, echo_json
+from services.cli.output.terminal import JSON_OPTION, echo, echo_json
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.dagu_flags import RUN_ID, dag_name
 from services.cli.remote.following import details
@@ -38,14 +38,14 @@ def why_command(gateway: Gateway, *, dag: str, run: str, run_id: str, in_json: b
         echo_json({"schedule": schedule.get("waitingFor", ""), "waits": waits})
         return
     if chosen and not waits:
-        click.echo(f"{name}/{runs[0]['dagRunId']} is {runs[0]['statusLabel']} and waits for nothing")
+        echo(f"{name}/{runs[0]['dagRunId']} is {runs[0]['statusLabel']} and waits for nothing")
     if not chosen:
         scheduled = schedule and schedule["dag"].get("schedule")
         nothing = "its schedule waits for nothing" if scheduled else "no schedule starts it"
-        click.echo(f"{name}: {schedule.get('waitingFor') or nothing}")
+        echo(f"{name}: {schedule.get('waitingFor') or nothing}")
     for each in waits:
         step = f", step {each['step']}" if each["step"] else f" is {each['statusLabel']}"
-        click.echo(f"{each['name']}/{each['dagRunId']}{step}, waits for: {each['waitingFor']}")
+        echo(f"{each['name']}/{each['dagRunId']}{step}, waits for: {each['waitingFor']}")
 
 
 def _of_dag(gateway: Gateway, file_name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:

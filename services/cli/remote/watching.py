@@ -9,7 +9,7 @@ import click
 
 from services.cli.help_pages import PageCommand
 from services.cli.output.tables import table
-from services.cli.output.terminal import JSON_OPTION, echo_line_json, on_terminal, status_text
+from services.cli.output.terminal import JSON_OPTION, echo, echo_line_json, on_terminal, status_text
 from services.cli.output.times import duration, seconds_between, short_time
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.dagu_flags import RUN_ID
@@ -114,7 +114,7 @@ def events_command(gateway: Gateway, *, dag: str, run: str, run_id: str, last_id
         if in_json:
             echo_line_json({"id": event.id, **event.data})
         else:
-            click.echo(_event_line(event.data))
+            echo(_event_line(event.data))
 
 
 def _event_line(change: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from services.cli.help_pages import PageGroup
-from services.cli.output.terminal import JSON_OPTION, echo_answer, echo_json, echo_list, echo_table
+from services.cli.output.terminal import JSON_OPTION, echo, echo_answer, echo_json, echo_list, echo_table
 from services.cli.remote.accounts import find_user
 from services.cli.remote.connecting import with_server
 from services.cli.remote.gateway import Gateway, path
@@ -74,7 +74,7 @@ def show_workspace(gateway: Gateway, name: str, in_json: bool) -> None:
     used = {**answer["used"], "logBytesToday": answer["workspace"].get("logBytesToday")}
     for (_, field), counted in zip(_QUOTAS, ("running", "queued", "dags", "logBytesToday"), strict=True):
         count = "" if used[counted] is None else f" ({used[counted]} used)"
-        click.echo(f"{field}: {answer['workspace'].get(field) or 'no limit'}{count}")
+        echo(f"{field}: {answer['workspace'].get(field) or 'no limit'}{count}")
     rows = [(each["username"], each["role"]) for each in answer["members"]]
     echo_table(("MEMBER", "ROLE"), rows, empty="no members")
 

@@ -1,14 +1,18 @@
 """What commands print: tables, durations and the lines of a run."""
 
+import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.cli.output.harmless import harmless
 from services.cli.output.run_page import run_lines
 from services.cli.output.tables import table, width
+from services.cli.output.terminal import echo_json, echo_line_json, echo_output, echo_table
 from services.cli.output.times import duration, seconds_between, short_time
 from services.cli.remote.dagu_flags import dag_name, params_text
 from shared.language.expansion.params_syntax import parse_params_text
@@ -104,3 +108,42 @@ def test_parameters_by_position_and_from_the_option() -> None:
 
 def test_a_dag_is_named_by_its_file_too() -> None:
     assert [dag_name(text) for text in ("a", "a.yaml", "/x/b.yml", "c.d")] == ["a", "a", "b", "c.d"]
+
+
+HOSTILE = "a\x1b]0;title\x07b\x1bc\x9b2J\x7f\r\u202ec"
+"""Sets the title of a window, resets the terminal, clears it, and turns the direction of the text."""
+
+
+def test_no_text_acts_on_the_terminal_that_shows_it() -> None:
+    assert harmless(HOSTILE) == r"a\x1b]0;title\x07b\x1bc\x9b2J\x7f\r\u202ec"
+    assert harmless(harmless(HOSTILE)) == harmless(HOSTILE)
+    assert (
+        harmless("\x1b[32mgreen\x1b[0m\tnach\nAlmería 変換\u3000") == "\x1b[32mgreen\x1b[0m\tnach\nAlmería 変換\u3000"
+    )
+
+
+def test_tables_and_json_have_no_text_that_acts_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    echo_table(["NAME", "PARAMS"], [["etl", HOSTILE]], empty="")
+    echo_json({"params": HOSTILE})
+    echo_line_json({"params": HOSTILE})
+
+    printed = capsys.readouterr().out
+    assert harmless(printed) == printed
+    *_, line = printed.splitlines()
+    assert json.loads(line) == {"params": HOSTILE}
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_a_step_wrote_is_changed_on_a_terminal_only(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *, terminal: bool
+) -> None:
+    monkeypatch.setattr("services.cli.output.terminal.on_terminal", lambda: terminal)
+    echo_output("10%\r20%")
+
+    assert capsys.readouterr().out == (r"10%\r20%" if terminal else "10%\r20%") + "\n"
+
+
+def test_commands_about_a_server_print_what_it_says_in_no_other_way() -> None:
+    folder = Path(__file__).parents[3] / "services/cli/remote"
+    others = [path.name for path in sorted(folder.glob("*.py")) if "click.echo(" in path.read_text()]
+    assert others == []
