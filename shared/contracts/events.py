@@ -177,7 +177,7 @@ class AttemptFinished(Event):
     continue_output_matched: bool = False
     retry_limit: int | None = None
     retry_interval_s: float | None = None
-    log_bytes: dict[Stream, Size] | None = None
+    log_bytes: dict[str, Size] | None = None
     shutdown: bool = False
     next_start: NextStart | None = None
 

@@ -41,11 +41,14 @@ _CHUNKS: dict[str, list[Any]] = {"seq": [2**31, -1], "offset": [2**63, -1], "run
 _ENDS: dict[str, list[Any]] = {
     "started_at": [_AFTER_UTC, _NO_ZONE],
     "exit_code": [2**31],
-    "log_bytes": [{"stdout": 2**63}, {"elsewhere": 1}],
+    "log_bytes": [{"stdout": 2**63}],
     "retry_interval_s": ["NaN", "Infinity"],
     "progress": [{"current": "Infinity", "total": "Infinity"}, {"current": 1, "total": 0}],
     "next_start": [{"token": "t", "at": _NO_ZONE}],
 }
+_COMMAND = "steps:\n  - name: s\n    command: echo one\n"
+_CALL = "steps:\n  - name: s\n    call: harmless\n"
+_EVALUATED = "steps:\n  - name: s\n    call: ${DAG}\n"
 _NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
@@ -87,6 +90,32 @@ def test_a_report_about_a_node_that_cannot_be_stops_no_scheduler(stack: Stack) -
     assert stack.deaths == []
     stack.worker.run(task)
     stack.until("succeeded")
+
+
+@pytest.mark.parametrize(
+    ("spec", "calls", "said"),
+    [
+        (_COMMAND, ["prod"], "the step calls none"),
+        (_CALL, ["prod"], "the step calls 'harmless'"),
+        (_EVALUATED, ["prod", "prod"], "the step makes one"),
+    ],
+)
+def test_a_worker_starts_no_dag_that_its_step_does_not_call(
+    stack: Stack, spec: str, calls: list[str], said: str
+) -> None:
+    stack.scheduler()
+    for name in ("prod", "harmless"):
+        stack.dag(name, "workerSelector:\n  pool: prod\nsteps:\n  - deploy\n")
+    stack.dag("d", f"params: DAG=prod\n{spec}")
+    stack.start("d")
+
+    task = stack.worker.task()
+    stack.worker.run(task, children=[{"dag": each, "params": f"N={number}"} for number, each in enumerate(calls)])
+
+    stack.until("failed")
+    assert stack.rows(t.dag_runs, dag_name="prod") == []
+    [node] = [row for row in stack.rows(t.nodes) if row["name"] == "s"]
+    assert said in node["error"]
 
 
 @pytest.mark.parametrize(

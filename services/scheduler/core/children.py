@@ -5,6 +5,7 @@ Source: docs/workflow-language.md#runs-that-call-runs.
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -22,6 +23,7 @@ from shared.base58 import base58
 from shared.contracts.events import TIMED_OUT_CODE, AttemptFinished, ChildCall
 from shared.contracts.tasks import CallResult
 from shared.language.model import Step
+from shared.language.steps.parallel import count_error
 from shared.status import NodeStatus, RunStatus
 
 __all__ = [
@@ -36,10 +38,13 @@ __all__ = [
     "seen",
     "stop_children",
     "stops",
+    "why_not",
 ]
 
 STOP_AGAIN = timedelta(seconds=10)
 """After which time what is out of time is stopped again, if it has not ended."""
+_EVALUATED = re.compile(r"[$`\\]")
+"""What in a text is evaluated by the worker."""
 _FAILED = frozenset({"failed", "timed_out"})
 _GOOD = frozenset(str(status) for status in RunStatus if status.successful)
 
@@ -51,6 +56,22 @@ def child_run_id(parent_run_id: str, step: str, params: str, repetition: str = "
     """
     text = f"{parent_run_id}:{step}:{params}" + (f":{repetition}" if repetition else "")
     return base58(hashlib.sha256(text.encode()).digest())
+
+
+def why_not(step: Step, calls: Sequence[ChildCall]) -> str:
+    """Return why a step cannot have made these calls; an empty text if it can.
+
+    Somebody may have the key of the step's worker, and a sub-run may run on workers that the key is not for.
+    """
+    if not step.call:
+        return "its worker reports calls of DAGs, but the step calls none"
+    if step.parallel is None and len(calls) > 1:
+        return f"its worker reports {len(calls)} calls of DAGs, but the step makes one"
+    if step.parallel is not None and (wrong := count_error(len(calls))):
+        return wrong
+    if not _EVALUATED.search(step.call) and (others := {one.dag for one in calls} - {step.call.strip()}):
+        return f"its worker reports a call of {min(others)[:80]!r}, but the step calls {step.call!r}"
+    return ""
 
 
 def call(draft: Draft, idx: int, token: str, calls: Sequence[ChildCall]) -> None:

@@ -83,8 +83,11 @@ def _executed(draft: Draft, node: Node, event: AttemptFinished, end: End) -> Non
             final=end.final or printed.final,
         )
     elif event.children and event.outcome == "succeeded":
-        children.call(draft, event.node, event.token, event.children)
-        return
+        wrong = children.why_not(draft.run.plan.steps[event.node], event.children)
+        if not wrong:
+            children.call(draft, event.node, event.token, event.children)
+            return
+        end = replace(end, outcome="failed", exit_code=1, error=wrong, final=True)
     draft.set_node(
         event.node,
         exit_code=end.exit_code,
