@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-__all__ = ["WorkflowFile", "is_file", "is_folder"]
+__all__ = ["WorkflowFile", "is_file", "is_folder", "read_text"]
 
 
 class WorkflowFile(click.Path):
@@ -17,9 +17,15 @@ class WorkflowFile(click.Path):
         """Return the path, or fail with advice if ``value`` can only be the name of a DAG."""
         text = str(value)
         if Path(text).name == text and not Path(text).suffix and not is_file(Path(text)) and not is_folder(Path(text)):
-            self.fail(f"there is no file {text} here; for a DAG on a server: dagway start {text}", param, ctx)
+            advice = "for standard input: /dev/stdin" if text == "-" else f"for a DAG on a server: dagway start {text}"
+            self.fail(f"there is no file {text} here; {advice}", param, ctx)
         super().convert(text, param, ctx)
         return Path(text)
+
+
+def read_text(file: Path) -> str:
+    """Return the text of a file as a server reads it: what is not UTF-8 is replaced, as in Dagu. Raises ``OSError``."""
+    return file.read_text(encoding="utf-8", errors="replace")
 
 
 def is_file(path: Path) -> bool:

@@ -64,7 +64,7 @@ def show_connection(in_json: bool, **given: Any) -> None:
 @click.argument("name")
 @click.option("--url", help="URL of the gateway")
 @click.option("--token-file", type=click.File(), help="file with an API key or token, - for standard input")
-@click.option("--username", help="user for HTTP Basic")
+@click.option("--username", help="user for HTTP Basic, which is DAGWAY_AUTH_BASIC_USERNAME of the gateway")
 @click.option("--password-file", type=click.File(), help="file with the password, - for standard input")
 @click.option("--ca-file", type=click.Path(exists=True, dir_okay=False), help="certificates that sign the gateway's")
 @click.option("--workspace", help="workspace that commands with this profile use")

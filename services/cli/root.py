@@ -99,6 +99,8 @@ class _Root(PageGroup):
             raise _Failure(str(error)) from error
         except DagwayError as error:
             raise _Failure(text_of(error)) from error
+        except UnicodeEncodeError as error:  # Python reads such bytes of an argument as surrogates.
+            raise _Invalid(f"not UTF-8 text: {error.object}") from error
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
 
@@ -119,6 +121,9 @@ def cli() -> None:
 def main() -> None:
     """Run the command line and end the process with its exit code."""
     collect_rarely()
+    for stream in (sys.stdout, sys.stderr):
+        # A character that the locale's encoding lacks is printed as "?", and does not end the command.
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
         cli()
     except OSError as error:

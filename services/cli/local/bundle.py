@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.cli.errors import WorkflowInvalid
+from services.cli.paths import read_text
 from shared.language.file_names import EXTENSIONS, without_extension
 from shared.language.issues import Issues
 from shared.language.load import load
@@ -75,10 +76,9 @@ def read_bundle(file: Path, *, name: str = "", base: str = "") -> Bundle:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise WorkflowInvalid(f"{path}: cannot read the file: {reason}") from error
+        return read_text(path)
+    except OSError as error:
+        raise WorkflowInvalid(f"{path}: cannot read the file: {error.strerror}") from error
 
 
 def _called(dags: list[Dag], folder: Path) -> Iterator[Path]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from services.cli.errors import WorkflowInvalid
+from services.cli.paths import read_text
 from shared.language.issues import Issues, did_you_mean
 from shared.language.yaml.fields import is_scalar, scalar_text
 from shared.language.yaml.reader import YamlMap, read_yaml
@@ -73,9 +74,9 @@ def read_cases(file: Path) -> CaseFile:
         WorkflowInvalid: it cannot be read, or something in it is wrong; the text names the place.
     """
     try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise WorkflowInvalid(f"{file}: cannot read the file: {error}") from error
+        text = read_text(file)
+    except OSError as error:
+        raise WorkflowInvalid(f"{file}: cannot read the file: {error.strerror}") from error
     issues = Issues()
     documents = read_yaml(text, issues)
     if issues.found:

@@ -37,6 +37,9 @@ def fmt_command(*, paths: tuple[str, ...], check: bool, diff: bool) -> None:
             text, made = _formatted(file)
         except (OSError, ValueError) as error:
             reason = f"cannot read or write the file: {error.strerror}" if isinstance(error, OSError) else error
+            if isinstance(error, UnicodeDecodeError):
+                line = error.object.count(b"\n", 0, error.start) + 1
+                reason = f"line {line}: this is not UTF-8 (save the file as UTF-8 text)"
             click.echo(f"{file}: {reason}", err=True)
             failed = True
             continue

@@ -14,7 +14,7 @@ from services.cli.local.cases import CASES_SUFFIXES
 from services.cli.local.named_workflow import file_of, gateway_with_dags, is_dag_name
 from services.cli.local.schema_check import schema_problem
 from services.cli.output.terminal import echo_json
-from services.cli.paths import is_folder
+from services.cli.paths import is_folder, read_text
 from services.cli.remote.dagu_flags import QUIET, dagu_flags
 from shared.language.file_names import EXTENSIONS
 
@@ -75,7 +75,7 @@ def _read(given: str) -> _Source:
         return _Source(given, given, None, gateway_with_dags().get(path("dags", given, "spec"))["spec"])
     file = file or Path(given)
     shown = given if file == Path(given) else str(file)
-    return _Source(shown, file.stem, file.parent, file.read_text(encoding="utf-8", errors="replace"))
+    return _Source(shown, file.stem, file.parent, read_text(file))
 
 
 def _validated(file: str, *, elsewhere: bool) -> ValidatedFile:

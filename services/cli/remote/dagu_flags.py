@@ -63,7 +63,9 @@ def params_text(arguments: Sequence[str], option: str = "") -> str:
     if not arguments:
         return option
     pairs = [re.fullmatch(r"([A-Za-z_][A-Za-z0-9_.-]*)=(.*)", each, re.DOTALL) for each in arguments]
-    return json.dumps(
+    text = json.dumps(
         [each if pair is None else {pair[1]: pair[2]} for each, pair in zip(arguments, pairs, strict=True)],
         ensure_ascii=False,
     )
+    text.encode()  # Raises an error here if an argument is not UTF-8 text.
+    return text

@@ -11,6 +11,7 @@ import click
 
 from services.cli.help_pages import PageCommand
 from services.cli.output.terminal import JSON_OPTION, echo_output
+from services.cli.paths import read_text
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.dagu_flags import QUIET, RUN_ID, dagu_flags
 from services.cli.remote.following import end_with_result, wait_for_end
@@ -64,9 +65,9 @@ def _base(_context: click.Context, _option: click.Parameter, value: str) -> dict
     if not value:
         return {}
     try:
-        text = Path(value).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.BadParameter(f"{value}: {error}") from error
+        text = read_text(Path(value))
+    except OSError as error:
+        raise click.BadParameter(f"{value}: cannot read the file: {error.strerror}") from error
     # Not for the help page: the reader of YAML takes a tenth of a second.
     from shared.language.issues import Issues, TooManyIssues  # noqa: PLC0415
     from shared.language.yaml.reader import read_yaml  # noqa: PLC0415

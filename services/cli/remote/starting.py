@@ -7,7 +7,7 @@ import click
 
 from services.cli.help_pages import PageCommand
 from services.cli.output.terminal import JSON_OPTION
-from services.cli.paths import is_file
+from services.cli.paths import is_file, read_text
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.dagu_flags import (
     PARAMS_ARGUMENT,
@@ -52,9 +52,9 @@ def request_of(dag: str, name: str, run_id: str, params: str, *, quiet: bool = F
             say(f"there is no file {dag} here: taking the DAG {dag_name(dag)} of the server")
         return path("dags", dag_name(dag)), {"params": params, "dagRunId": run_id, "dagName": name}
     try:
-        spec = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigInvalid(f"{file}: cannot read the file: {error}") from error
+        spec = read_text(file)
+    except OSError as error:
+        raise ConfigInvalid(f"{file}: cannot read the file: {error.strerror}") from error
     return "/dag-runs", {"spec": spec, "name": name or _name_in(spec, file), "params": params, "dagRunId": run_id}
 
 
