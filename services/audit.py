@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from services.verify import database_to_read
 from shared.audit.chain import Point
 from shared.errors import InvalidInput
 from shared.settings.config import Config
 from shared.store.engine import open_engine
+from shared.store.migrate import require_head
 from shared.store.reads.audit import AuditReads, Verified
 
 __all__ = ["as_json", "read_point", "summary", "verify_audit"]
@@ -17,12 +19,12 @@ def verify_audit(config: Config, contains: Point | None) -> Verified:
     """Recompute the chain; needs only the SELECT privilege. ``contains``: a point that must be in it.
 
     Raises:
-        ConfigInvalid: no database is configured.
+        ConfigInvalid: the database does not exist, or has an earlier schema.
         StoreUnavailable: the database is unavailable.
     """
-    url = config.database_url or f"sqlite:///{config.data_dir / 'dagway.db'}"
-    engine = open_engine(url, pool_size=1, read_only=True, application_name="dagway-audit")
+    engine = open_engine(database_to_read(config), pool_size=1, read_only=True, application_name="dagway-audit")
     try:
+        require_head(engine)
         return AuditReads(engine).verify_audit(contains)
     finally:
         engine.dispose()

@@ -3,14 +3,13 @@
 import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from pathlib import Path
 
 from shared.errors import ConfigInvalid
 from shared.settings.config import Config
 from shared.store.checks.verify import CHECKS, CheckResult, verify
 from shared.store.engine import open_engine
 
-__all__ = ["as_json", "as_text", "check_database"]
+__all__ = ["as_json", "as_text", "check_database", "database_to_read"]
 
 
 def check_database(
@@ -26,15 +25,18 @@ def check_database(
     """
     if unknown := sorted(set(only) - {check.name for check in CHECKS}):
         raise ConfigInvalid(f"--check: unknown: {', '.join(unknown)}; known: {', '.join(c.name for c in CHECKS)}")
-    engine = open_engine(config.database_url or _embedded(config.data_dir), pool_size=1, read_only=True)
+    engine = open_engine(database_to_read(config), pool_size=1, read_only=True)
     try:
         return verify(engine, now, config.lease_s, limit=limit, only=only)
     finally:
         engine.dispose()
 
 
-def _embedded(data_dir: Path) -> str:
-    path = data_dir / "dagway.db"
+def database_to_read(config: Config) -> str:
+    """Return the URL of the configured database, else of that in the data folder, which must be there."""
+    if config.database_url:
+        return config.database_url
+    path = config.data_dir / "dagway.db"
     if not path.is_file():
         raise ConfigInvalid(f"there is no database {path}: set DAGWAY_DATABASE_URL or DAGWAY_DATA_DIR")
     return f"sqlite:///{path}"

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -244,6 +245,15 @@ def test_the_exit_code_says_whether_the_chain_holds(filled: Engine, store_url: s
     assert (broken_now.exit_code, broken_now.output.startswith("BROKEN at position 2")) == (1, True)
     found = json.loads(in_json.stdout)
     assert (in_json.exit_code, found["intact"], found["broken"]["position"]) == (1, False, 2)
+
+
+def test_a_folder_or_a_database_without_an_audit_log_is_named(tmp_path: Path) -> None:
+    nowhere = CliRunner().invoke(cli, ["audit", "verify", "--data-dir", str(tmp_path)])
+    empty = CliRunner().invoke(cli, ["audit", "verify", "--database-url", f"sqlite:///{tmp_path}/empty.db"])
+
+    assert (nowhere.exit_code, nowhere.stderr.startswith("dagway: there is no database ")) == (2, True)
+    assert not (tmp_path / "dagway.db").exists()
+    assert (empty.exit_code, "run dagway migrate" in empty.stderr) == (2, True)
 
 
 @pytest.fixture
