@@ -69,6 +69,9 @@ def test_schedules_and_lists(dagway: Dagway, client: Client) -> None:
     assert dagway("resume", "nightly").exit_code == 0
     slots = dagway("slots", "nightly")
     assert (slots.stdout, slots.stderr.splitlines()[0]) == ("", "no scheduled time has passed yet")
+    client.create("by-hand", "steps: [echo hi]\n")
+    why_none = "no scheduled time has passed, and none is coming: dagway why by-hand says why\n"
+    assert dagway("slots", "by-hand").stderr == why_none
     assert [each["fileName"] for each in json.loads(dagway("ls", "night", "--json").stdout)["dags"]] == ["nightly.yaml"]
     assert dagway("ls", "no-such").stderr == "no DAG matches\n"
     assert "slots" in json.loads(dagway("slots", "nightly", "--json").stdout)

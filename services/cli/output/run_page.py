@@ -83,8 +83,9 @@ def _detail(node: Mapping[str, Any]) -> str:
         progress = node["progress"]
         full = round(_BAR * min(max(progress["percent"], 0), 100) / 100)
         return f"[{'█' * full}{'░' * (_BAR - full)}] {progress['percent']:.0f}% {progress['text']}".rstrip()
-    if node["statusLabel"] not in ("succeeded", "running"):
-        text = node.get("error") or node.get("waitingFor") or ""
-        return str(text).strip().split("\n", 1)[0]
     tries = node.get("retryCount") or 0
-    return f"after {tries} {'retry' if tries == 1 else 'retries'}" if tries else ""
+    retried = f"after {tries} {'retry' if tries == 1 else 'retries'}" if tries else ""
+    if node["statusLabel"] in ("succeeded", "running"):
+        return retried
+    text = str(node.get("error") or node.get("waitingFor") or "").strip().split("\n", 1)[0]
+    return ": ".join(filter(None, (retried, text)))

@@ -151,6 +151,9 @@ def slots_command(gateway: Gateway, *, dag: str, outcome: str | None, limit: int
         for each in answer["slots"]
     ]
     heads = ("TIME", "KIND", "OUTCOME", "RUN", "REASON")
-    echo_table(heads if dag else ("DAG", *heads), rows, empty="no scheduled time has passed yet")
+    empty = "no scheduled time has passed yet"
+    if dag and not answer["nextSlot"]:
+        empty = f"no scheduled time has passed, and none is coming: dagway why {dag} says why"
+    echo_table(heads if dag else ("DAG", *heads), rows, empty=empty)
     if dag and answer["nextSlot"]:
         say(f"next: {short_time(answer['nextSlot'])}")

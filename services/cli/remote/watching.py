@@ -18,7 +18,7 @@ from services.cli.remote.following import end_with_result, exit_code, follow_run
 from services.cli.remote.gateway import Gateway, path
 from services.cli.remote.names import LATEST, QUEUED, RUN_ARGUMENT, RUNNING, WAITING, name_on_server
 
-__all__ = ["events_command", "watch_command"]
+__all__ = ["active_lines", "events_command", "watch_command"]
 
 _SHOWN = 30
 
@@ -59,7 +59,8 @@ def _active(gateway: Gateway) -> list[dict[str, Any]]:
     return runs
 
 
-def _lines(runs: list[dict[str, Any]]) -> Iterator[str]:
+def active_lines(runs: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield a line with the number of active runs, then a table of them."""
     now = datetime.now(UTC)
     rows = [
         (
@@ -71,7 +72,7 @@ def _lines(runs: list[dict[str, Any]]) -> Iterator[str]:
         )
         for run in runs
     ]
-    yield f"{len(rows)} active runs, {now:%H:%M:%S}Z (Ctrl-C to leave)"
+    yield f"{len(rows)} active {'run' if len(rows) == 1 else 'runs'}, {now:%H:%M:%S}Z (Ctrl-C to leave)"
     if rows:
         yield from table(("DAG", "RUN", "STATUS", "SINCE", "WAITS FOR"), rows)
 
@@ -87,7 +88,7 @@ def _watch_all(gateway: Gateway, *, in_json: bool) -> None:
         return
     from services.cli.output.live import LiveLines  # noqa: PLC0415 - rich takes 0.1 s to import
 
-    with LiveLines(lambda: _lines(runs)):
+    with LiveLines(lambda: active_lines(runs)):
         for _event in follow(gateway, "/events", on_lost=say_lost):
             runs[:] = _active(gateway)
 

@@ -15,6 +15,7 @@ from services.cli.output.tables import table, width
 from services.cli.output.terminal import echo_json, echo_line_json, echo_output, echo_table
 from services.cli.output.times import duration, seconds_between, short_time
 from services.cli.remote.dagu_flags import dag_name, params_text
+from services.cli.remote.watching import active_lines
 from shared.language.expansion.params_syntax import parse_params_text
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -39,7 +40,7 @@ def test_a_run_is_a_line_for_each_step() -> None:
             node("変換", "running", finishedAt="", progress={"percent": 50, "text": "half"}),
             node("send", "not_started", startedAt="", finishedAt="", waitingFor="pool db is full"),
         ],
-        "onFailure": node("onFailure", "failed", error="exit status 3\nmore"),
+        "onFailure": node("onFailure", "failed", error="exit status 3\nmore", retryCount=1),
     }
 
     assert list(run_lines(run, NOW)) == [
@@ -49,7 +50,7 @@ def test_a_run_is_a_line_for_each_step() -> None:
         "  ✓ load       succeeded               1s  after 2 retries",
         "  ▶ 変換       running                 2s  [████████░░░░░░░░] 50% half",
         "  · send       not_started                 pool db is full",
-        "  ✗ onFailure  failed                  1s  exit status 3",
+        "  ✗ onFailure  failed                  1s  after 1 retry: exit status 3",
     ]
 
 
@@ -147,3 +148,10 @@ def test_commands_about_a_server_print_what_it_says_in_no_other_way() -> None:
     folder = Path(__file__).parents[3] / "services/cli/remote"
     others = [path.name for path in sorted(folder.glob("*.py")) if "click.echo(" in path.read_text()]
     assert others == []
+
+
+def test_one_active_run_is_one_run() -> None:
+    one = {"name": "etl", "dagRunId": "r1", "statusLabel": "running", "startedAt": "2026-01-02T03:04:03Z"}
+
+    assert next(active_lines([one])).startswith("1 active run, ")
+    assert next(active_lines([one, one])).startswith("2 active runs, ")
