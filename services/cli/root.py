@@ -33,8 +33,8 @@ dagway logs hello --follow            print its output as it is written
 """
 
 
-_CANNOT_WRITE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
-"""Errors of a write whose reason is outside Dagway. Of a closed pipe Click takes care: the command ends silently."""
+_OUTSIDE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EACCES, errno.EPERM, errno.EROFS})
+"""Errors of files whose reason is outside Dagway. Of a closed pipe Click takes care: the command ends silently."""
 
 
 class _Failure(click.ClickException):
@@ -127,11 +127,10 @@ def main() -> None:
     try:
         cli()
     except OSError as error:
-        if error.errno not in _CANNOT_WRITE:
+        if error.errno not in _OUTSIDE:
             raise
         _give_up_output()
-        where = f" {error.filename}" if error.filename else ""
-        _Failure(f"cannot write{where}: {error.strerror}").show()
+        _Failure(f"{error.filename or 'cannot write'}: {error.strerror}").show()
         sys.exit(FAILED)
 
 

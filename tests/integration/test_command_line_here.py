@@ -250,7 +250,7 @@ def test_cases_run_on_the_engine_without_the_commands(folder: Path) -> None:
 def test_a_case_that_fails_says_how_and_ci_systems_read_it(folder: Path) -> None:
     (folder / "wrong.test.yaml").write_text(WRONG)
 
-    done = dagway("test", str(folder / "wrong.test.yaml"), "--junit", str(folder / "junit.xml"), "--json")
+    done = dagway("test", str(folder / "wrong.test.yaml"), "--junit", str(folder / "reports" / "junit.xml"), "--json")
 
     assert done.exit_code == 1
     first, second = json.loads(done.stdout)["results"]
@@ -260,7 +260,7 @@ def test_a_case_that_fails_says_how_and_ci_systems_read_it(folder: Path) -> None
         "output ROWS: expected '5', was ''",
     ]
     assert second["failures"] == ["there is no step 'laod'; the steps: load, check, count, onFailure"]
-    suite = ET.parse(folder / "junit.xml").getroot()[0]  # noqa: S314 - written above
+    suite = ET.parse(folder / "reports" / "junit.xml").getroot()[0]  # noqa: S314 - written above
     assert (suite.get("tests"), suite.get("failures")) == ("2", "2")
     assert [case.get("name") for case in suite] == ["expects too much", "unknown step"]
     (failure,) = suite[1]

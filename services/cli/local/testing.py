@@ -52,6 +52,7 @@ def test_command(
     results = list(_results(files, frozenset(only), given, in_json=in_json))
     failed = sum(bool(each.failures) for each in results)
     if junit is not None:
+        junit.parent.mkdir(parents=True, exist_ok=True)
         junit.write_text(junit_xml(results), encoding="utf-8")
     if in_json:
         fields = ("file", "case", "seconds", "failures")

@@ -1,5 +1,7 @@
 """The help pages, docs/cli.md and the time until ``dagway --help`` answers."""
 
+import os
+import re
 import runpy
 import subprocess
 import sys
@@ -90,6 +92,17 @@ def test_output_that_cannot_be_written_ends_a_command_with_one_line(command: str
         )
 
     assert (done.returncode, done.stderr) == (1, "dagway: cannot write: No space left on device\n")
+
+
+def test_a_file_that_may_not_be_used_ends_a_command_with_one_line() -> None:
+    # As root every folder may be written, but none may be made in /sys.
+    environment = {**os.environ, "HOME": "/sys"}
+    done = subprocess.run(
+        [OWN_PROGRAM, "completion", "bash", "--install"], env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"dagway: /sys/\S+: (Operation not permitted|Permission denied|Read-only .*)\n", done.stderr)
 
 
 def test_a_reader_that_has_seen_enough_ends_a_command_without_a_word() -> None:
