@@ -35,6 +35,8 @@ _PERCENT = re.compile(r"(?<!\\)%")
 _NOT_IN_NAME = re.compile(r"[^A-Za-z0-9_.]+")
 _MOST_NAME = 30
 _STDIN_ENDS = "END_OF_STDIN"
+_NOT_UTF_8 = "\N{REPLACEMENT CHARACTER}"
+"""What a reader puts in place of bytes that are not UTF-8. With it the command would do something else."""
 _ZONES = ("CRON_TZ", "TZ")
 
 
@@ -76,6 +78,8 @@ def cron_lines(text: str, *, system: bool = False) -> Iterator[CronLine]:
         if schedule.startswith("@"):
             problem = "" if schedule in _SHORTHANDS else f"{schedule} has no counterpart"
             schedule = _SHORTHANDS.get(schedule, schedule)
+        if _NOT_UTF_8 in "".join((command, *env.values())):
+            problem = "the line, or a variable above it, is not UTF-8 text"
         yield CronLine(number, schedule, command, dict(env), problem)
 
 

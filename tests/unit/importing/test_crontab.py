@@ -81,6 +81,12 @@ def test_lines_are_stored_once_and_refused_with_the_reason(tmp_path: Path) -> No
     assert sorted(path.suffix for path in dags.iterdir()) == [".yaml"] * 3
 
 
+def test_a_line_that_is_not_utf_8_is_refused_instead_of_changed() -> None:
+    text = b"0 1 * * * tar -c /srv/caf\xe9\n0 2 * * * true\nFOLDER=caf\xe9\n0 3 * * * true\n".decode(errors="replace")
+
+    assert [bool(line.problem) for line in cron_lines(text)] == [True, False, True]
+
+
 def test_the_folder_of_the_workflows_need_not_exist(tmp_path: Path) -> None:
     (tmp_path / "crontab").write_text("0 3 * * * /opt/b.sh\n")
 
