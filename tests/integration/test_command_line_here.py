@@ -247,6 +247,13 @@ def test_cases_run_on_the_engine_without_the_commands(folder: Path) -> None:
     assert not (folder / "touched").exists(), "a command ran"
 
 
+def test_a_case_that_does_not_exist_is_named(folder: Path) -> None:
+    done = dagway("test", str(folder), "--case", "no such case")
+
+    assert (done.exit_code, done.stdout) == (1, "0 cases, 0 failed\n")
+    assert done.stderr == "dagway: there is no case with the name 'no such case'\n"
+
+
 def test_a_case_that_fails_says_how_and_ci_systems_read_it(folder: Path) -> None:
     (folder / "wrong.test.yaml").write_text(WRONG)
 

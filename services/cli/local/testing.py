@@ -63,6 +63,8 @@ def test_command(
             click.echo(
                 f"dagway: there is no file *{CASES_SUFFIXES[0]} below {' '.join(paths) or 'this folder'}", err=True
             )
+        elif not results and only:
+            click.echo(f"dagway: there is no case with the name {' or '.join(map(repr, only))}", err=True)
     sys.exit(FAILED if failed or not results else 0)
 
 
