@@ -1,6 +1,6 @@
 """The pages of the system and of its settings."""
 
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from tests.harness.accessibility import barriers
 from tests.harness.browser import watched
@@ -40,6 +40,27 @@ def test_the_smallest_screen_is_wide_enough(look: Look, system: Deployment) -> N
     with look("#/system", size=(320, 640)) as page:
         expect(page.get_by_role("row", name="local")).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_no_width_between_phone_and_desk_scrolls_sideways(chromium: Browser, guarded: DagwayProcess) -> None:
+    def of_last_year(route: Route) -> None:
+        answer = route.fetch().json()
+        for run in answer["dagRuns"]:
+            run |= {"startedAt": "2020-12-30T22:00:00Z", "finishedAt": "2020-12-30T22:12:34Z", "firstStartedAt": ""}
+        route.fulfill(json=answer)
+
+    with watched(chromium, f"{origin(guarded)}/flows/#/home", expected=("status of 401",)) as page:
+        # The widest bar: an administrator may see every page.
+        log_in(page, "admin", "correct horse")
+        expect(page.get_by_role("link", name="Access", exact=True)).to_be_visible()
+        send(page, guarded, "dags", {"name": "sideways", "spec": "steps: [echo x]\n"})
+        send(page, guarded, "dags/sideways/start", {"dagRunId": "r1"}, status=200)
+        page.route("**/dag-runs?*", of_last_year)
+        page.get_by_role("link", name="Runs", exact=True).click()
+        expect(page.get_by_role("row", name="sideways")).to_contain_text("12 min 34 s")
+        for width in (320, 768, 820, 900, 1024):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_settings_are_shown_with_their_source_and_secrets_are_not(chromium: Browser, guarded: DagwayProcess) -> None:
