@@ -1,11 +1,15 @@
 """The pages of runs in a real browser: start, watch, read, stop, retry, approve."""
 
+import re
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from playwright.sync_api import Page, expect
 
 from tests.harness.accessibility import barriers
 from tests.harness.cluster import Embedded
+from tests.harness.eventually import eventually
 from tests.ui.conftest import Look
 
 
@@ -194,6 +198,19 @@ def test_why_a_run_waits_is_said_everywhere(look: Look, system: Embedded) -> Non
         for run_id in ("h1", "h2"):
             system.client.ask("POST", f"/dag-runs/holder/{run_id}/stop")
         expect(queue).to_contain_text("0 of 2 running")
+
+
+def test_a_time_in_a_reason_is_in_the_zone_of_the_browser(look: Look, system: Embedded) -> None:
+    system.client.create("tries-later", "steps: [{command: exit 1, retryPolicy: {limit: 1, intervalSec: 36000}}]\n")
+    system.client.start("tries-later")
+    reason = eventually(lambda: system.client.run("tries-later", "r1").get("waitingFor") or False)
+    moment = datetime.fromisoformat(reason.split("not before ")[1]).astimezone(ZoneInfo("Asia/Tokyo"))
+    with look("#/runs/tries-later/r1", zone="Asia/Tokyo") as page:
+        time = page.locator(".call.reason time")
+        expect(time).to_have_text(re.compile(rf"(\w+ {moment.day} )?{moment:%H:%M:%S}$"))
+        expect(page.locator(".call.reason")).not_to_contain_text("+00:00")
+    assert system.client.ask("POST", "/dag-runs/tries-later/r1/stop").status == 200
+    system.client.until("aborted", "tries-later")
 
 
 def test_progress_and_remarks_are_shown_while_the_step_runs(look: Look, system: Embedded, tmp_path: Path) -> None:

@@ -3,19 +3,21 @@
 import { h } from "./dom.js";
 import { to } from "./router.js";
 import { badge } from "./status.js";
+import { clock } from "./time.js";
 
 // The API names runs in reasons as `dag/run`, and queues, pools and workers by a word before the name.
-const NAMED = /(?<kind>queue|pool|lock|rate limit|worker)\s(?!with )(?<name>[\w.\-]+)|(?<![\w.\-(])(?<dag>[\w.\-]+)\/(?<run>[\w.\-]+)/g;
+const NAMED = /(?<time>\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d))|(?<kind>queue|pool|lock|rate limit|worker)\s(?!with )(?<name>[\w.\-]+)|(?<![\w.\-(])(?<dag>[\w.\-]+)\/(?<run>[\w.\-]+)/g;
 const PLACES = { queue: ["queues"], pool: ["queues"], lock: ["queues"], "rate limit": ["queues"], worker: ["system"] };
 
-/** The reason as text, in which the names of runs, queues, pools and workers are links. */
+/** The reason as text, in which the names of runs, queues, pools and workers are links, and times are the browser's. */
 export function reason(text, lead = "waiting: ") {
   if (!text) return null;
   const parts = [];
   let at = 0;
   for (const found of text.matchAll(NAMED)) {
-    const { kind, dag, run } = found.groups;
-    parts.push(text.slice(at, found.index), h("a", { href: kind ? to(PLACES[kind]) : to(["runs", dag, run]) }, found[0]));
+    const { time, kind, dag, run } = found.groups;
+    parts.push(text.slice(at, found.index),
+      time ? clock(time) : h("a", { href: kind ? to(PLACES[kind]) : to(["runs", dag, run]) }, found[0]));
     at = found.index + found[0].length;
   }
   const rest = text.slice(at);
