@@ -41,6 +41,22 @@ def test_a_failed_step_that_wrote_to_stdout_only_shows_that(look: Look, system: 
         expect(page.get_by_role("log")).to_have_text("no table orders")
 
 
+def test_a_printed_run_has_the_whole_log_and_is_dark_on_light(look: Look, system: Embedded) -> None:
+    pour(system, "printed", 300)
+    system.client.until("succeeded", "printed")
+    with look("#/runs/printed/r1?step=pour", stored={"dagway theme": "dark"}) as page:
+        log = page.get_by_role("log")
+        expect(log).to_contain_text("line.000300.")
+        assert log.evaluate("each => each.scrollHeight > each.clientHeight")
+        page.emulate_media(media="print")
+        assert log.evaluate("each => each.scrollHeight === each.clientHeight")
+        assert page.locator("body").evaluate("each => getComputedStyle(each).color") == "rgb(28, 36, 48)"
+        expect(page.get_by_role("banner")).to_be_hidden()
+        expect(page.locator("button:visible")).to_have_text(["Graph", "Gantt", "stdout"])
+        page.goto(page.url.replace("step=pour", "view=gantt"))
+        expect(page.locator(".gantt .bar").first).to_be_visible()
+
+
 def test_of_an_endless_line_a_part_is_shown_and_the_whole_is_downloaded(look: Look, system: Embedded) -> None:
     system.client.create("endless-line", "steps: [{name: a, command: \"printf '%300000d\\\\n' 7; echo end\"}]\n")
     system.client.start("endless-line")
