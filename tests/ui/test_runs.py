@@ -83,6 +83,23 @@ def test_stop_asks_first_and_stops(look: Look, system: Embedded) -> None:
         badge(page, "■aborted")
 
 
+def test_a_second_stop_says_what_it_ends_and_ends_a_repeated_step(look: Look, system: Embedded) -> None:
+    step = "{name: s, command: echo ready; sleep 600, repeatPolicy: {repeat: true, intervalSec: 1}}"
+    system.client.create("circles", f"steps: [{step}]\n")
+    system.client.start("circles")
+    with look("#/runs/circles/r1?step=s") as page:
+        expect(page.get_by_role("log")).to_have_text("ready")
+        dialog = page.get_by_role("dialog")
+        page.get_by_role("button", name="Stop", exact=True).click()
+        expect(dialog).to_contain_text("A repeated step may finish its execution.")
+        dialog.get_by_role("button", name="Stop it").click()
+        badge(page, "▶stopping")
+        page.get_by_role("button", name="Stop", exact=True).click()
+        expect(dialog).to_contain_text("A repeated step that still runs is ended now.")
+        dialog.get_by_role("button", name="Stop it again").click()
+        badge(page, "■aborted")
+
+
 def test_a_failure_is_seen_and_retried(look: Look, system: Embedded, tmp_path: Path) -> None:
     mended = tmp_path / "mended"
     system.client.create(

@@ -29,8 +29,11 @@ export function runActions(page, state, changed) {
   state.wasActive = active(label);
 
   const stop = () => ask({
-    title: "Stop this run?", text: "Its running steps are stopped, and its abort and exit handlers run.",
-    confirm: "Stop it", danger: true,
+    ...run.stopping ? { title: "Stop this run again?", confirm: "Stop it again",
+      text: "It is stopping. A repeated step that still runs is ended now. Handlers clean up undisturbed." }
+      : { title: "Stop this run?", confirm: "Stop it",
+        text: "Its running steps are stopped, and its abort and exit handlers run. A repeated step may finish its execution." },
+    danger: true,
     act: () => page.change("POST", `${root}/stop`),
   });
 
