@@ -71,6 +71,29 @@ def test_a_run_whose_steps_take_long_to_stop_is_said_to_be_stopping(
     system.client.until("aborted", "lingers")
 
 
+def test_a_page_that_stays_open_keeps_nothing_of_the_streams_that_ended(look: Look, system: Embedded) -> None:
+    system.client.create("watched-for-hours", "steps: [sleep 600]\n")
+    system.client.start("watched-for-hours")
+    asked: list[str] = []
+    with look("#/home") as page:
+        page.evaluate("""() => {
+            globalThis.added = 0;
+            const add = document.addEventListener.bind(document);
+            document.addEventListener = (...given) => { added += given[0] === "visibilitychange"; add(...given); };
+        }""")
+        ended = {"content_type": "text/event-stream", "body": ": here\n\n"}
+        page.route("**/events", lambda route: route.fulfill(**ended))
+        page.on("request", lambda request: asked.append(request.url.rpartition("/")[2]))
+        page.goto(page.url.replace("home", "runs/watched-for-hours/r1"))
+        badge(page, "▶running")
+        while asked.count("r1") < 4 or asked.count("events") < 2:
+            page.wait_for_event("requestfinished")
+        assert asked.count("events") < 10 * asked.count("r1")
+        assert page.evaluate("added") == 2, "one of the page's refreshes, one of its streams"
+    assert system.client.ask("POST", "/dag-runs/watched-for-hours/r1/stop").status == 200
+    system.client.until("aborted", "watched-for-hours")
+
+
 def test_stop_asks_first_and_stops(look: Look, system: Embedded) -> None:
     system.client.create("endless", "steps: [sleep 600]\n")
     system.client.start("endless")

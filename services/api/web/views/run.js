@@ -20,6 +20,7 @@ import { timeline } from "./timeline.js";
 
 const STACKED = matchMedia("(max-width: 1000px)");
 const SOON_MS = 120;
+const AGAIN_MS = 1000;
 const ENDED_MS = 10_000;
 /** A run that has ended is read again in case somebody retries it. A large one takes a tenth of a second, so it is read less often. */
 const ENDED_MS_A_STEP = 6;
@@ -59,16 +60,17 @@ export function run(page) {
 
   async function follow() {
     let lastId = "";
+    let stream;
+    document.addEventListener("visibilitychange", () => document.hidden && stream.abort(), { signal: page.signal });
     while (!page.signal.aborted) {
-      const stream = new AbortController();
-      const leave = () => document.hidden && stream.abort();
-      page.signal.addEventListener("abort", () => stream.abort(), { once: true });
-      document.addEventListener("visibilitychange", leave, { signal: page.signal });
+      stream = new AbortController();
       try {
         live = true;
-        const more = await events(`${base}/events`, { lastId, signal: stream.signal, tell });
+        const more = await events(`${base}/events`, { lastId, signal: AbortSignal.any([page.signal, stream.signal]), tell });
         live = false;
-        if (!more) await until(() => state.run && active(state.run.statusLabel));
+        // A gateway that is about to end ends each stream at once.
+        if (more) await pause(AGAIN_MS);
+        else await until(() => state.run && active(state.run.statusLabel));
       } catch (error) {
         // Away, ended by us, or no place free: the page's own refreshes show that, and go on meanwhile.
         live = false;
