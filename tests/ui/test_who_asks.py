@@ -84,6 +84,7 @@ def test_a_viewer_sees_no_buttons_that_fail_after_an_outage_and_no_name_after_th
 
         page.context.clear_cookies()
         page.get_by_role("link", name="Runs", exact=True).click()
+        expect(page.get_by_role("alert")).to_have_text("Your login has ended. Log in again.")
         expect(page.get_by_role("button", name="Log in")).to_be_visible()
         expect(page.get_by_text("late", exact=True)).to_have_count(0)
         expect(page.get_by_role("button", name="Log out")).to_have_count(0)

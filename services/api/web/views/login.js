@@ -7,7 +7,8 @@ import { settings } from "../session.js";
 
 export function login(page, { refused, begin }) {
   const byToken = settings.auth === "token";
-  let message = refused?.message ?? "";
+  // The API's words are about requests and tokens.
+  let message = refused?.status === 401 ? "Your login has ended. Log in again." : refused?.message ?? "";
 
   async function enter(event) {
     event.preventDefault();
