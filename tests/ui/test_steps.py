@@ -155,6 +155,17 @@ def test_the_bar_hides_neither_an_opened_step_nor_what_is_selected(
         assert uncovered(page.get_by_role("group", name="Selected runs").get_by_role("button", name="Clear"))
 
 
+def test_a_long_output_leaves_the_others_in_sight(look: Look, system: Embedded) -> None:
+    steps = [{"command": "seq 5000", "output": "FIRST"}, {"command": "echo x", "output": "LAST"}]
+    system.client.create("outspoken", json.dumps({"steps": steps}))
+    system.client.start("outspoken")
+    system.client.until("succeeded", "outspoken")
+    with look("#/runs/outspoken/r1?tab=outputs") as page:
+        expect(page.get_by_role("cell", name="last", exact=True)).to_be_in_viewport()
+        page.get_by_role("region", name="first").press("End")
+        expect(page.get_by_text("4999", exact=False)).to_be_in_viewport()
+
+
 def test_back_leads_to_where_a_list_was_left(look: Look, system: Embedded) -> None:
     system.client.create("walked", json.dumps({"steps": ["echo x"], "maxActiveRuns": 30}))
     for number in range(1, 31):

@@ -21,6 +21,8 @@ import { timeline } from "./timeline.js";
 const STACKED = matchMedia("(max-width: 1000px)");
 const SOON_MS = 120;
 const AGAIN_MS = 1000;
+/** A longer output scrolls in its place, mostly. */
+const LONG = 400;
 const ENDED_MS = 10_000;
 /** A run that has ended is read again in case somebody retries it. A large one takes a tenth of a second, so it is read less often. */
 const ENDED_MS_A_STEP = 6;
@@ -211,7 +213,9 @@ export function run(page) {
     const pairs = Object.entries(state.outputs);
     return pairs.length
       ? h("table", { class: "rows pairs" }, head("Name", "Value"),
-        h("tbody", {}, pairs.map(([key, value]) => h("tr", { key }, h("td", { class: "mono" }, key), h("td", {}, h("pre", {}, value))))))
+        h("tbody", {}, pairs.map(([key, value]) => h("tr", { key }, h("td", { class: "mono" }, key), h("td", {},
+          // What scrolls must be reached by keys.
+          h("pre", value.length > LONG && { tabindex: "0", role: "region", "aria-label": key }, value))))))
       : h("div", { class: "empty" }, h("p", {}, active(state.run.statusLabel) ? "No step has written output yet." : "No step wrote output."));
   }
 
