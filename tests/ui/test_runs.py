@@ -243,8 +243,13 @@ def test_why_a_run_waits_is_said_everywhere(look: Look, system: Embedded) -> Non
 def test_a_time_in_a_reason_is_in_the_zone_of_the_browser(look: Look, system: Embedded) -> None:
     system.client.create("tries-later", "steps: [{command: exit 1, retryPolicy: {limit: 1, intervalSec: 36000}}]\n")
     system.client.start("tries-later")
-    reason = eventually(lambda: system.client.run("tries-later", "r1").get("waitingFor") or False)
-    moment = datetime.fromisoformat(reason.split("not before ")[1]).astimezone(ZoneInfo("Asia/Tokyo"))
+
+    def waits() -> str:
+        reason: str = system.client.run("tries-later", "r1").get("waitingFor", "")
+        assert "not before" in reason
+        return reason
+
+    moment = datetime.fromisoformat(eventually(waits).split("not before ")[1]).astimezone(ZoneInfo("Asia/Tokyo"))
     with look("#/runs/tries-later/r1", zone="Asia/Tokyo") as page:
         time = page.locator(".call.reason time")
         expect(time).to_have_text(re.compile(rf"(\w+ {moment.day} )?{moment:%H:%M:%S}$"))
