@@ -46,7 +46,12 @@ def test_no_width_between_phone_and_desk_scrolls_sideways(chromium: Browser, gua
     def of_last_year(route: Route) -> None:
         answer = route.fetch().json()
         for run in answer["dagRuns"]:
-            run |= {"startedAt": "2020-12-30T22:00:00Z", "finishedAt": "2020-12-30T22:12:34Z", "firstStartedAt": ""}
+            run |= {
+                "startedAt": "2020-12-30T22:00:00Z",
+                "finishedAt": "2020-12-30T22:12:34Z",
+                "firstStartedAt": "",
+                "durationMs": 0,
+            }
         route.fulfill(json=answer)
 
     with watched(chromium, f"{origin(guarded)}/flows/#/home", expected=("status of 401",)) as page:
