@@ -146,6 +146,7 @@ BUSY = """
     def app(environ, start_response):
         if environ["PATH_INFO"] == "/slow":
             busy.append(environ)
+            print(len(busy), flush=True)
             if len(busy) == 1000:
                 all_are_busy.set()
             all_are_busy.wait()
@@ -163,9 +164,13 @@ def test_connections_of_a_gateway_that_all_were_busy_make_room_as_soon_as_they_w
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
     try:
         with running(BUSY, tmp_path) as server:
-            busy = [server.connect() for _ in range(1000)]  # as many as a gateway serves
-            for link in busy:
+            busy = []
+            for number in range(1, 1001):  # as many as a gateway serves
+                busy.append(link := server.connect())
                 link.sendall(request("/slow"))
+                # One that begins to wait for its request at one of the last 20 places ends another that still does.
+                if number >= 980:
+                    eventually(lambda number=number: f"{number}\n" in server.log.read_text())  # type: ignore[misc]
             for link in busy:
                 assert has_answer(link)
 
