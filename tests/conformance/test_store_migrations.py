@@ -388,7 +388,7 @@ def test_a_revision_does_not_wait_for_the_end_of_an_autovacuum(postgres_server: 
     try:
         eventually(vacuumed)
         with ThreadPoolExecutor(1) as pool:
-            assert pool.submit(migrate, url).result(timeout=20) == HEAD
+            assert pool.submit(migrate, url).result(timeout=60) == HEAD
     finally:
         postgres_server.execute("ALTER SYSTEM RESET autovacuum_naptime")
         postgres_server.execute("SELECT pg_reload_conf()")

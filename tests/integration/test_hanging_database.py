@@ -18,8 +18,8 @@ _PID = text("SELECT pg_backend_pid()")
 
 @pytest.fixture
 def limited(database_url: str) -> Iterator[Engine]:
-    """An engine whose statements may wait for 3.1 s: for 0.1 s, and the grace."""
-    engine = open_engine(database_url, limits=TimeLimits(statement_s=0.1))
+    """An engine whose statements may wait for 4 s: for 1 s, and the grace."""
+    engine = open_engine(database_url, limits=TimeLimits(statement_s=1))
     yield engine
     engine.dispose()
 
@@ -46,7 +46,7 @@ def test_a_statement_without_an_answer_is_given_up_and_a_new_connection_serves(
         connection.execute(_PID)
 
     (line,) = [record.__dict__ for record in caplog.records if record.message == "database.hangs"]
-    assert (line["error"], line["connections"]) == ("no answer from the database within 3.1 s", 1)
+    assert (line["error"], line["connections"]) == ("no answer from the database within 4 s", 1)
     with transaction(limited) as connection:
         assert connection.execute(_PID).scalar_one()
 
