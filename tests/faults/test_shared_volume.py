@@ -4,8 +4,6 @@ import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 
-import pytest
-
 from shared.store import tables as t
 from tests.faults.test_server_loss import WAITING, went_on
 from tests.harness.cluster import Cluster, gone, pid_in
@@ -34,7 +32,6 @@ def _spooled(volume: Path) -> list[str]:
     return sorted(str(path.relative_to(volume)) for path in volume.glob("*/spool/*.json"))
 
 
-@pytest.mark.timeout(180)
 def test_a_worker_on_another_host_delivers_what_a_killed_one_has_spooled(cluster: Cluster, tmp_path: Path) -> None:
     volume = tmp_path / "volume"
     with ExitStack() as stack:
