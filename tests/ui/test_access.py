@@ -1,6 +1,6 @@
 """The page for users, API keys and webhooks: what administrators can do there, and what others see."""
 
-from playwright.sync_api import APIResponse, Browser, Page, Route, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.harness.accessibility import barriers
 from tests.harness.browser import PHONE, watched
@@ -183,11 +183,11 @@ def test_a_secret_is_shown_to_those_who_closed_the_dialog_too(chromium: Browser,
 
 
 def test_a_secret_is_shown_to_nobody_after_the_logout(chromium: Browser, guarded: DagwayProcess) -> None:
-    held: list[tuple[Route, APIResponse]] = []
+    held: list[Route] = []
 
-    def hold_the_answer(route: Route) -> None:
+    def hold(route: Route) -> None:
         if route.request.method == "POST":
-            held.append((route, route.fetch()))
+            held.append(route)
         else:
             route.continue_()
 
@@ -201,12 +201,14 @@ def test_a_secret_is_shown_to_nobody_after_the_logout(chromium: Browser, guarded
             with page.expect_request(lambda request: request.method == "POST"):
                 dialog.get_by_role("button", name="Create").click()
 
-        page.route("**/api-keys", hold_the_answer)
+        page.route("**/api-keys", hold)
         create("late")
         dialog.get_by_role("button", name="Cancel").click()
+        expect(dialog).to_have_count(0)
+        [route] = held
+        answer = route.fetch()  # not beside the logout, which may come first
         page.get_by_role("button", name="Log out").click()
         expect(page.get_by_label("User name")).to_be_visible()
-        [(route, answer)] = held
         route.fulfill(response=answer)
         expect(page.locator(".toast")).to_contain_text("“New API key” was done all the same.")
         expect(page.locator("dialog")).to_have_count(0)
