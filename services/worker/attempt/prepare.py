@@ -47,10 +47,11 @@ def evaluate_dag(task: Task, supervisor: Supervisor, workspace: Workspace, outbo
     params, params_text = resolve_params(dag, given["given"], env=env, lookup=host, run_command=run)
     if dag.param_schema:
         scope = Scope((dict(env), host))
-        folders = (dag_directory(task, folder, scope), folder)
+        reach = workspace.reach(task)
+        folders = (dag_directory(task, folder, scope, reach), folder)
         # A schema in the spec has `$ref` and patterns with `$`, which are no variables.
         schema = dag.param_schema if inline_schema(dag.param_schema) else expand(dag.param_schema, scope)
-        params = apply_schema(schema, params, folders, workspace.reach(task), outbound)
+        params = apply_schema(schema, params, folders, reach, outbound)
         found, was_json = parse_params_text(given["given"])
         if not (found and was_json):
             params_text = params_json(params)

@@ -95,13 +95,13 @@ def _inside(folder: Path, text: str, scope: Scope) -> Path:
     return Path(os.path.normpath(folder / Path(expand(text, scope)).expanduser())) if text else folder
 
 
-def dag_directory(task: Task, folder: Path, scope: Scope) -> Path:
+def dag_directory(task: Task, folder: Path, scope: Scope, reach: Reach) -> Path:
     """Return the default directory of the DAG's steps. ``folder`` is the folder of the DAG's file.
 
-    A sub-run whose DAG sets no ``workingDir`` runs in the directory of its caller, if this worker has that directory.
-    Raises ``ExpansionError``.
+    A sub-run whose DAG sets no ``workingDir`` runs in the directory of its caller, if this worker has that directory
+    and steps may go there. Raises ``ExpansionError``.
     """
-    if not task.working_dir and task.called_from and (called_from := Path(task.called_from)).is_dir():
+    if not task.working_dir and task.called_from and reach.may_enter(called_from := Path(task.called_from)):
         return called_from
     return _inside(folder, task.working_dir, scope)
 
@@ -129,7 +129,7 @@ def prepare_inputs(
     host = host_variables()
     dag_env = dict(task.env)
     scope = Scope((dag_env, host))
-    dag_dir = dag_directory(task, folder, scope)
+    dag_dir = dag_directory(task, folder, scope, reach)
     paths = [expand(path, scope) for path in task.dotenv]
     known = {**inherited(), **({"HOME": home} if home else {}), **dag_env}
     dotenv = read_dotenv(paths, (dag_dir, folder), known, reach) if paths else {}

@@ -70,6 +70,21 @@ class Reach:
         if self.private:
             self._check(path, os.path.realpath(path))
 
+    def may_enter(self, folder: Path) -> bool:
+        """Return whether a folder exists and steps may work there.
+
+        One in a volume that several workers share, or on their machine, can be that of another worker.
+        """
+        try:
+            real = folder.resolve(strict=True)
+            if not real.is_dir():
+                return False
+            if self.user is None:
+                return os.access(real, os.X_OK)
+            return all(self.user.may_search(each.stat()) for each in (real, *real.parents))
+        except OSError:
+            return False
+
     def _check(self, path: str | Path, real: str) -> None:
         target = Path(real)
         if any(map(target.is_relative_to, self.private)) and not self._is_own(target):

@@ -8,16 +8,23 @@ from typing import Any
 import pytest
 
 from services.worker.inputs.dotenv import parse_dotenv, read_dotenv
-from services.worker.inputs.environment import MAX_EXPORT_BYTES, Inputs, build_environment, prepare_inputs
-from services.worker.inputs.named_files import EVERYTHING
+from services.worker.inputs.environment import (
+    MAX_EXPORT_BYTES,
+    Inputs,
+    build_environment,
+    dag_directory,
+    prepare_inputs,
+)
+from services.worker.inputs.named_files import EVERYTHING, Reach
 from services.worker.inputs.secret_provider import SecretMissing
 from services.worker.inputs.secret_values import SecretResolver
 from services.worker.inputs.workspace import Workspace
 from services.worker.output.files import log_paths
 from services.worker.process.shells import default_shell, shell_argv
+from services.worker.process.step_users import StepUser
 from shared.contracts.tasks import StepRef, Task
 from shared.errors import InvalidInput
-from shared.language.expansion.expand import expand, expand_text
+from shared.language.expansion.expand import Scope, expand, expand_text
 from shared.language.model import Secret, Step
 
 
@@ -253,6 +260,20 @@ def test_a_steps_directory_is_relative_to_the_dags_and_that_to_the_runs(tmp_path
     task = _task(working_dir="${W}", env=(("W", "dag"),), step=Step(name="s", working_dir="step"))
 
     assert _inputs(task, tmp_path).working_dir == tmp_path / "dag" / "step"
+
+
+def test_a_sub_run_works_in_its_callers_directory_only_if_its_steps_may_go_there(tmp_path: Path) -> None:
+    (caller := tmp_path / "caller").mkdir(0o700)
+    other = Reach(user=StepUser(caller.stat().st_uid + 1, caller.stat().st_gid + 1))
+    task = _task(called_from=str(caller))
+
+    def directory(reach: Reach) -> Path:
+        return dag_directory(task, tmp_path / "own", Scope(()), reach)
+
+    assert directory(EVERYTHING) == caller
+    assert directory(other) == tmp_path / "own"
+    caller.rmdir()
+    assert directory(EVERYTHING) == tmp_path / "own"
 
 
 def test_no_name_leads_out_of_the_data_directory_or_onto_another_steps_log(tmp_path: Path) -> None:
