@@ -4,8 +4,6 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 
-import pytest
-
 from tests.harness.cluster import Cluster
 from tests.harness.procs import DagwayProcess
 from tests.harness.servers import PostgresServer, RabbitServer
@@ -27,7 +25,6 @@ steps:
 """
 
 
-@pytest.mark.timeout(180)
 def test_a_sub_run_on_another_worker_of_the_volume_has_a_folder_of_its_own(
     servers: tuple[RabbitServer, PostgresServer], open_folder: Path, confined_program: Path
 ) -> None:
