@@ -5,7 +5,6 @@ Source: docs/workflow-language.md#runs-that-call-runs.
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -22,6 +21,7 @@ from services.scheduler.core.tasks import make_task
 from shared.base58 import base58
 from shared.contracts.events import TIMED_OUT_CODE, AttemptFinished, ChildCall
 from shared.contracts.tasks import CallResult
+from shared.language.expansion.expand import is_literal
 from shared.language.model import Step
 from shared.language.steps.parallel import count_error
 from shared.status import NodeStatus, RunStatus
@@ -43,8 +43,6 @@ __all__ = [
 
 STOP_AGAIN = timedelta(seconds=10)
 """After which time what is out of time is stopped again, if it has not ended."""
-_EVALUATED = re.compile(r"[$`\\]")
-"""What in a text is evaluated by the worker."""
 _FAILED = frozenset({"failed", "timed_out"})
 _GOOD = frozenset(str(status) for status in RunStatus if status.successful)
 
@@ -69,7 +67,7 @@ def why_not(step: Step, calls: Sequence[ChildCall]) -> str:
         return f"its worker reports {len(calls)} calls of DAGs, but the step makes one"
     if step.parallel is not None and (wrong := count_error(len(calls))):
         return wrong
-    if not _EVALUATED.search(step.call) and (others := {one.dag for one in calls} - {step.call.strip()}):
+    if is_literal(step.call) and (others := {one.dag for one in calls} - {step.call.strip()}):
         return f"its worker reports a call of {min(others)[:80]!r}, but the step calls {step.call!r}"
     return ""
 

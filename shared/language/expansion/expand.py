@@ -38,6 +38,7 @@ __all__ = [
     "expand",
     "expand_known",
     "expand_text",
+    "is_literal",
     "needs_shell",
     "unresolved",
 ]
@@ -93,6 +94,11 @@ def needs_shell(text: str) -> bool:
         isinstance(piece, Backtick) or (isinstance(piece, Reference) and bool(piece.word) and needs_shell(piece.word))
         for piece in parse(text)
     )
+
+
+def is_literal(text: str) -> bool:
+    """Return whether ``expand`` returns ``text`` as it is, whatever the variables are."""
+    return not _HOME.match(text) and all(isinstance(piece, str) for piece in parse(text))
 
 
 def unresolved(text: str, known: Mapping[str, object]) -> bool:

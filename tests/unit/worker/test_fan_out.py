@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from services.scheduler.core.children import why_not
 from services.worker.attempt.fan_out import fan_out, split_items
 from shared.language.expansion.expand import Scope
 from shared.language.expansion.params_syntax import parse_params_text
@@ -143,3 +144,13 @@ def test_secrets_are_not_shown_and_do_not_change_what_is_called(value: str, show
     (call,) = fan_out(step, Scope(({"X": value},)), str, lambda text: text.replace("s3cr3t", "*******"))
 
     assert call == plain.model_copy(update={"shown": shown})
+
+
+@pytest.mark.parametrize(
+    "name", ["child", " child.yaml ", "~/dags/child", "${DAG}", "`name`", "a-${DAG:-b}", "a\\b", "US$"]
+)
+def test_a_scheduler_takes_the_name_that_a_worker_evaluates(name: str) -> None:
+    step = step_of(f"{{call: '{name}'}}")
+    calls = fan_out(step, Scope(({"HOME": "/home/ops", "DAG": "child"},)), lambda command: f"ran-{command}")
+
+    assert why_not(step, calls) == ""
