@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from services.cli.output.harmless import ACTS, harmless
+from services.cli.output.harmless import ACTS, harmless, line_as_shown
 from services.cli.output.tables import table
 from shared.settings.config import environment
 
@@ -72,9 +72,13 @@ def echo(text: str, *, err: bool = False) -> None:
     click.echo(harmless(text), err=err)
 
 
-def echo_output(text: str, *, err: bool = False) -> None:
-    """Print what a step wrote: as it is, but on a terminal only its colours do anything."""
-    click.echo(harmless(text) if on_terminal() else text, err=err)
+def echo_output(line: str, *, head: str = "", err: bool = False) -> None:
+    """Print a line that a step wrote, after ``head``.
+
+    A terminal gets it as ``line_as_shown``; a file or another program gets all of it but the colours.
+    """
+    shown = sys.stderr.isatty() if err else on_terminal()
+    click.echo(head + (line_as_shown(line) if shown else line), err=err)
 
 
 def echo_json(content: Any) -> None:

@@ -9,7 +9,7 @@ from services.cli.errors import GatewayError, GatewayUnreachable
 from services.cli.exit_codes import FAILED, INTERRUPTED
 from services.cli.interrupts import interruptible
 from services.cli.output.run_page import failed_steps, run_lines
-from services.cli.output.terminal import echo, echo_json, on_terminal, paint
+from services.cli.output.terminal import echo, echo_json, echo_output, on_terminal, paint
 from services.cli.remote.event_stream import follow
 from services.cli.remote.gateway import Gateway, path
 from services.cli.remote.waiting_steps import waiting_steps
@@ -189,7 +189,7 @@ def end_with_result(gateway: Gateway, run: Run, *, quiet: bool, in_json: bool, s
         if not on_terminal():  # where its lines are already
             print_run(run)
         for line in last_lines(gateway, run):
-            echo(line)
+            echo_output(line)
         if any(node["statusLabel"] == "waiting" for node in run["nodes"]):
             steps = waiting_steps(gateway, run["name"])
             for each in (step for step in steps if step.run_id == run["dagRunId"]):

@@ -139,7 +139,7 @@ def logs_command(
         if in_json:
             echo_line_json({"step": line.step, "stream": line.stream, "line": line.number, "text": line.text})
         else:
-            echo_output(line.text if step else f"{line.step:{width}} | {line.text}")
+            echo_output(line.text, head="" if step else f"{line.step:{width}} | ")
 
 
 def _tails(gateway: Gateway, url: str, steps: list[str], streams: tuple[str, ...], count: int) -> Iterator[LogLine]:

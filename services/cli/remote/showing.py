@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from services.cli.help_pages import PageCommand
-from services.cli.output.terminal import JSON_OPTION, echo, echo_json, echo_list, status_text
+from services.cli.output.terminal import JSON_OPTION, echo_json, echo_list, echo_output, status_text
 from services.cli.output.times import duration, seconds_between, short_time
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.dagu_flags import QUIET, RUN_ID, dagu_flags
@@ -42,7 +42,7 @@ def status_command(
     elif not quiet:
         print_run(found)
         for line in last_lines(gateway, found):
-            echo(line)
+            echo_output(line)
     if as_exit_code:
         sys.exit(exit_code(found))
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.cli.output.harmless import harmless
+from services.cli.output.harmless import harmless, line_as_shown
 from services.cli.output.run_page import run_lines
 from services.cli.output.tables import table, width
 from services.cli.output.terminal import echo_json, echo_line_json, echo_output, echo_table
@@ -139,9 +139,26 @@ def test_what_a_step_wrote_is_changed_on_a_terminal_only(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *, terminal: bool
 ) -> None:
     monkeypatch.setattr("services.cli.output.terminal.on_terminal", lambda: terminal)
-    echo_output("10%\r20%")
+    echo_output("10%\r20%\r", head="load | ")
 
-    assert capsys.readouterr().out == (r"10%\r20%" if terminal else "10%\r20%") + "\n"
+    assert capsys.readouterr().out == ("load | 20%" if terminal else "load | 10%\r20%\r") + "\n"
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("HTTP/1.1 200 OK\r", "HTTP/1.1 200 OK"),
+        ("\x1b[2K\x1b[1G 50%|##  |\r\x1b[K100%|####|", "100%|####|"),
+        ("\x1b[01;31m\x1b[Kerror:\x1b[m\x1b[K x", "\x1b[01;31merror:\x1b[m x"),
+        ("\x1b[38:2::1:2:3mred\x1b[0m\r\x1b[0m", "\x1b[38:2::1:2:3mred\x1b[0m"),
+        ("a\x1b]0;title\x07b\x1bcd\x1b[8mhidden", "abd\x1b[8mhidden"),
+        ("\x1b\x1b[2K]52;c;eA==\x07", r"\x1b]52;c;eA==\x07"),
+        ("\r\x1b[K", ""),
+    ],
+)
+def test_a_line_of_output_is_shown_as_a_terminal_has_it_in_the_end(written: str, shown: str) -> None:
+    assert line_as_shown(written) == shown
+    assert harmless(shown) == shown
 
 
 def test_commands_about_a_server_print_what_it_says_in_no_other_way() -> None:
