@@ -28,7 +28,7 @@ from shared.language.load import load
 from shared.language.model import Schedule
 from shared.language.summary import summary_dag
 
-__all__ = ["Firing"]
+__all__ = ["FORGET_AT_ONCE", "Firing"]
 
 _log = logging.getLogger(__name__)
 Row = Mapping[str, Any]
@@ -40,7 +40,7 @@ _AT_ONCE = 100
 _ADOPT_AT_ONCE = 200
 _KEEP_LEDGER = timedelta(days=90)
 _TIDY_EVERY_S = 3600
-_FORGET_AT_ONCE = 1000
+FORGET_AT_ONCE = 1000
 _ASK_AGAIN = timedelta(hours=1)
 """If this version cannot read the spec of a due DAG, it tries again after this time."""
 _FORGET_BEFORE = timedelta(days=1)
@@ -112,7 +112,8 @@ class Firing:
                         # Another scheduler has claimed the due schedule. Look again, in case that scheduler dies.
                         due = self._transactor.clock() + timedelta(seconds=1)
                 if time.monotonic() >= next_tidy:
-                    self.tidy()
+                    if self.tidy() == FORGET_AT_ONCE:
+                        continue  # There are more, but first whatever has become due meanwhile.
                     next_tidy = time.monotonic() + _TIDY_EVERY_S
             except StoreUnavailable as error:
                 _log.warning("firing.waits", extra={"error": str(error)})
@@ -150,13 +151,9 @@ class Firing:
             return tx.schedules.next_fire_at()
 
     def tidy(self) -> int:
-        """Delete the fires that are older than 90 days, in short transactions; return how many."""
-        before, removed, found = self._transactor.clock() - _KEEP_LEDGER, 0, _FORGET_AT_ONCE
-        while found == _FORGET_AT_ONCE:
-            with self._transactor.store.begin() as tx:
-                found = tx.schedules.forget_fires(before, _FORGET_AT_ONCE)
-            removed += found
-        return removed
+        """Delete fires that are older than 90 days, at most 1000; return how many."""
+        with self._transactor.store.begin() as tx:
+            return tx.schedules.forget_fires(self._transactor.clock() - _KEEP_LEDGER, FORGET_AT_ONCE)
 
     # -- adopting -----------------------------------------------------------------------------
 
