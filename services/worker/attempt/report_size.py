@@ -10,12 +10,13 @@ from shared.transport.base import MAX_MESSAGE_BYTES
 __all__ = ["that_fits"]
 
 _FEW_CHARS = 1 << 20
-"""Outputs of so many characters fit, even if JSON needs six bytes for each: such a report is not encoded once more."""
+"""Names and values of outputs with so many characters fit, even if JSON needs six bytes for each: no need to encode."""
 
 
 def that_fits(event: AttemptFinished) -> AttemptFinished:
     """Return the report or, if it is too large, one without its values; a step that had succeeded then fails."""
-    if not event.messages and not event.children and sum(map(len, event.outputs.values())) <= _FEW_CHARS:
+    chars = sum(len(name) + len(value) for name, value in event.outputs.items())
+    if not event.messages and not event.children and chars <= _FEW_CHARS:
         return event
     size = len(encode(event, id=event.token, at=event.at))
     if size <= MAX_MESSAGE_BYTES:
