@@ -1,7 +1,8 @@
 """All errors that Dagway raises on purpose.
 
     DagwayError
-    ├── InvalidInput      the caller's mistake; a retry fails  DecodeFailed, SignatureRefused, ConfigInvalid
+    ├── InvalidInput      the caller's mistake; a retry fails  DecodeFailed, SignatureRefused, ConfigInvalid,
+    │                                                        MessageTooLarge
     ├── NotFound          nothing has that name
     ├── Conflict          the current state forbids it         AlreadyExists, StaleVersion
     ├── Unavailable       temporary; a retry may succeed       BrokerUnavailable, Unroutable, StoreUnavailable
@@ -22,6 +23,7 @@ __all__ = [
     "DecodeFailed",
     "InvalidInput",
     "InvariantBroken",
+    "MessageTooLarge",
     "NotFound",
     "PublishUnconfirmed",
     "Refusal",
@@ -73,6 +75,10 @@ class SignatureRefused(DecodeFailed):
 
 class ConfigInvalid(InvalidInput):
     """A setting is missing or invalid. Raised only while a process starts."""
+
+
+class MessageTooLarge(InvalidInput):
+    """The broker takes no message of this size, so it was not sent."""
 
 
 class NotFound(DagwayError):

@@ -4,9 +4,9 @@ Guarantees (``tests/conformance/test_transport.py`` tests each implementation fo
 
 * A message is **accepted** when the future of its send completes. A message accepted by a SAFE queue survives the
   death of any one process and a restart of the broker. A send fails with ``Unroutable`` (the broker queue does not
-  exist), ``BrokerUnavailable`` (not accepted: the broker cannot be reached or blocks publishers) or
-  ``PublishUnconfirmed`` (it may or may not have been accepted). A send never hangs. A message that was not sent before
-  the connection was lost is not sent after a reconnect.
+  exist), ``BrokerUnavailable`` (not accepted: the broker cannot be reached or blocks publishers), ``MessageTooLarge``
+  (never sent) or ``PublishUnconfirmed`` (it may or may not have been accepted). A send never hangs. A message that was
+  not sent before the connection was lost is not sent after a reconnect.
 * Delivery is **at least once**. If a consumer dies or gives a message back, the message is delivered again, with
   ``redelivered`` set. On a SAFE queue a message becomes a dead letter after ``DELIVERY_LIMIT`` returns; on other queues
   it may return any number of times. Messages may travel in a batch (``BrokerQueue.batched``). If their consumer dies,
@@ -34,6 +34,7 @@ from shared.transport.pending_reply import PendingReply
 
 __all__ = [
     "AUDIT",
+    "BROKER_TAKES_BYTES",
     "COMMANDS",
     "DEAD_LETTERS",
     "DELIVERY_LIMIT",
@@ -62,9 +63,10 @@ __all__ = [
 ]
 
 NO_PRIORITIES: Mapping[str, int] = MappingProxyType({})
+BROKER_TAKES_BYTES = 16 << 20
+"""What RabbitMQ 4 takes at most unless it is told otherwise. It closes the connection of who sends more."""
 MAX_MESSAGE_BYTES = 15 << 20
-"""The largest body of a message. RabbitMQ 4 takes 16 MiB unless it is told otherwise, and closes the connection of who
-sends more; the rest is for a signature and a batch's own bytes."""
+"""The largest body of a message; the rest is for a signature and a batch's own bytes."""
 _MOST_NAME_BYTES = 255
 """AMQP's limit for the name of a queue. RabbitMQ's client loses its connection over a longer one."""
 DELIVERY_LIMIT = 20

@@ -21,7 +21,14 @@ from services.scheduler.deciding.rows import broker_queue_of_row
 from services.scheduler.metrics import OUTBOX_SWEPT
 from shared.contracts.codec import decode, decode_as
 from shared.contracts.tasks import FRESH_S, SKEW_S, Task
-from shared.errors import BrokerUnavailable, DecodeFailed, PublishUnconfirmed, StoreUnavailable, Unroutable
+from shared.errors import (
+    BrokerUnavailable,
+    DecodeFailed,
+    MessageTooLarge,
+    PublishUnconfirmed,
+    StoreUnavailable,
+    Unroutable,
+)
 from shared.faults import point
 from shared.store.writes.transaction import Store
 from shared.transport.base import BrokerQueue, Outgoing, Transport
@@ -65,7 +72,8 @@ class Relay:
         self._clock = clock
         self._notice = notice
         self._sent: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._handed_back: queue.SimpleQueue[Outgoing] = queue.SimpleQueue()
+        self._handed_back: queue.SimpleQueue[tuple[Outgoing, str]] = queue.SimpleQueue()
+        """Tasks that reached no worker, with the reason."""
         self._known: set[str] = set()
         """Names of broker queues that exist, as far as this scheduler knows."""
         self._under_way: set[str] = set()
@@ -102,13 +110,19 @@ class Relay:
         elif isinstance(error, Unroutable):
             # Somebody has deleted the broker queue, or another broker without it has taken over.
             self._known.discard(message.queue.name)
-            self._handed_back.put(message)
-            self._sent.put("")
+            self._hand_back(message, f"broker queue {message.queue.name} does not exist")
+        elif isinstance(error, MessageTooLarge):
+            # An earlier release has made the task. The core makes it anew, and fails a step whose task is too large.
+            self._hand_back(message, str(error))
         else:
             self._under_way.discard(message.message_id)
             if isinstance(error, BrokerUnavailable) and not isinstance(error, PublishUnconfirmed):
                 self._refused.add(message.message_id)
                 self._sent.put("")
+
+    def _hand_back(self, message: Outgoing, why: str) -> None:
+        self._handed_back.put((message, why))
+        self._sent.put("")
 
     def note_overdue(self) -> None:
         """Note that the outbox has overdue rows."""
@@ -176,25 +190,23 @@ class Relay:
         self._under_way.difference_update(ids)
 
     def _give_back(self) -> None:
-        """Notify the core of tasks whose broker queue does not exist any more; the core sends new tasks."""
+        """Notify the core of tasks that reached no worker; the core sends new tasks."""
         messages = []
         while not self._handed_back.empty():
             messages.append(self._handed_back.get())
         if not messages:
             return
-        notices = [_undelivered(message) for message in messages]
+        notices = [_undelivered(message, why) for message, why in messages]
         try:
             locked = self._notice(notices)
         except StoreUnavailable:
-            for message in messages:
-                self._handed_back.put(message)
-            self._sent.put("")
+            for message, why in messages:
+                self._hand_back(message, why)
             raise
-        late = {message.message_id for message, (key, _) in zip(messages, notices, strict=True) if key in locked}
         done = []
-        for message in messages:
-            if message.message_id in late:
-                self._handed_back.put(message)
+        for (message, why), (key, _) in zip(messages, notices, strict=True):
+            if key in locked:
+                self._handed_back.put((message, why))
             else:
                 done.append(message.message_id)
         self._finish(done)
@@ -229,9 +241,9 @@ class Relay:
         return len(rows)
 
 
-def _undelivered(message: Outgoing) -> tuple[str, TaskUndelivered]:
-    """Return the notice to the run of a task whose broker queue does not exist."""
-    task, why = decode_as(message.body, Task), f"broker queue {message.queue.name} does not exist"
+def _undelivered(message: Outgoing, why: str) -> tuple[str, TaskUndelivered]:
+    """Return the notice to the run of a task that reached no worker."""
+    task = decode_as(message.body, Task)
     return task.run_key, TaskUndelivered(task.node, task.token, why, never_sent=not message.again)
 
 

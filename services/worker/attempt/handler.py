@@ -21,7 +21,6 @@ from services.worker.attempt.context import AttemptContext, Preparation
 from services.worker.attempt.freshness import doubt_about
 from services.worker.attempt.grants import Answer, Grants
 from services.worker.attempt.registry import AttemptRegistry
-from services.worker.attempt.report_size import that_fits
 from services.worker.attempt.runner import AttemptResult, AttemptRunner, broken
 from services.worker.attempt.spans import AttemptSpans
 from services.worker.inputs.sealing import Sealer
@@ -34,6 +33,7 @@ from services.worker.output.masking import Masker
 from services.worker.process.outcome import Result, StopKind
 from services.worker.process.supervisor import StopRequest
 from services.worker.reporting.metrics import WorkerCounters
+from services.worker.reporting.report_size import that_fits
 from services.worker.reporting.reports import Reporter
 from shared.clock import utc_now
 from shared.contracts.events import (

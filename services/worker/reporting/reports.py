@@ -21,14 +21,23 @@ from pathlib import Path
 from typing import TypeVar
 
 from services.worker.output.pipe_copier import write_all
+from services.worker.reporting.report_size import that_fits
 from shared.clock import utc_now
-from shared.contracts.codec import encode
+from shared.contracts.codec import decode, encode
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptProgress, Event
-from shared.errors import Unavailable
+from shared.errors import InvalidInput, Unavailable
 from shared.private_files import private_file
 from shared.service import WatchedThread
 from shared.tracing import here
-from shared.transport.base import EVENT_SHARDS, EVENTS, LOGS, BrokerQueue, Outgoing, WorkerTransport
+from shared.transport.base import (
+    EVENT_SHARDS,
+    EVENTS,
+    LOGS,
+    MAX_MESSAGE_BYTES,
+    BrokerQueue,
+    Outgoing,
+    WorkerTransport,
+)
 
 __all__ = ["Reporter"]
 
@@ -213,11 +222,11 @@ class Reporter:
             with path.open(encoding="utf-8") as file:
                 for text in file:
                     line = json.loads(text)
-                    message = Outgoing(_BROKER_QUEUES[line["route"]], line["body"].encode(), line["id"])
-                    self._transport.send(message).result()
+                    body = _that_fits(line["body"].encode())
+                    self._transport.send(Outgoing(_BROKER_QUEUES[line["route"]], body, line["id"])).result()
         except Unavailable:
             return False
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, InvalidInput) as error:
             bad = path.with_suffix(".bad")
             _log.error("spool.unreadable", extra={"path": str(bad), "error": str(error), "next": "inspect the file"})
             path.rename(bad)
@@ -236,6 +245,16 @@ def _outgoing(event: Event, to: BrokerQueue) -> Outgoing:
         name = f"{name}.{event.seq}"
     trace = None if (attempt := here()) is None else str(attempt)
     return Outgoing(to, encode(event, id=name, at=utc_now(), trace=trace), name)
+
+
+def _that_fits(body: bytes) -> bytes:
+    """Return a report, made to fit if it is too large: an earlier release spooled such reports."""
+    if len(body) <= MAX_MESSAGE_BYTES:
+        return body
+    envelope = decode(body)
+    if not isinstance(envelope.body, AttemptFinished):
+        return body
+    return encode(that_fits(envelope.body), id=envelope.id, at=envelope.at, trace=envelope.trace)
 
 
 def _append(fd: int, data: bytes) -> None:

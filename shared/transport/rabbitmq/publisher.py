@@ -19,8 +19,8 @@ from typing import Any
 import pika
 from pika.spec import Basic
 
-from shared.errors import BrokerUnavailable, DagwayError, PublishUnconfirmed, Unroutable
-from shared.transport.base import Durability, Outgoing
+from shared.errors import BrokerUnavailable, DagwayError, MessageTooLarge, PublishUnconfirmed, Unroutable
+from shared.transport.base import BROKER_TAKES_BYTES, Durability, Outgoing
 from shared.transport.futures import settle
 from shared.transport.pending_reply import PendingReply
 from shared.transport.rabbitmq.batches import BATCH, BatchItem, pack, parts_of
@@ -142,7 +142,11 @@ class Publisher:
         self._enqueue(_Pending(settle, queue.exchange, queue.name, message.body, properties, at, queue.batched))
 
     def _enqueue(self, pending: _Pending) -> None:
-        error = self.why_not()
+        size = len(pending.body)
+        error: DagwayError | None = self.why_not()
+        if size > BROKER_TAKES_BYTES:
+            # Otherwise all that is in flight would lose its connection with it.
+            error = MessageTooLarge(f"a message has {size} bytes, the broker takes {BROKER_TAKES_BYTES}")
         if error is not None:
             pending.settle(error)
             return
