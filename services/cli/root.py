@@ -1,7 +1,6 @@
 """The root of the command line: finds a command by its name, prints the help page, and turns errors into exit codes."""
 
 import errno
-import os
 import sys
 from importlib import import_module
 from typing import IO, Any
@@ -12,6 +11,7 @@ from services.cli.catalog import COMMANDS, SECTIONS
 from services.cli.errors import GatewayError, GatewayUnreachable, WorkflowInvalid
 from services.cli.exit_codes import FAILED, INTERRUPTED, INVALID, UNREACHABLE, text_of
 from services.cli.help_pages import PageGroup
+from services.cli.output.given_up import give_up_output
 from services.cli.output.harmless import harmless
 from shared.errors import ConfigInvalid, DagwayError
 from shared.garbage import collect_rarely
@@ -129,12 +129,6 @@ def main() -> None:
     except OSError as error:
         if error.errno not in _OUTSIDE:
             raise
-        _give_up_output()
+        give_up_output()
         _Failure(f"{error.filename or 'cannot write'}: {error.strerror}").show()
         sys.exit(FAILED)
-
-
-def _give_up_output() -> None:
-    """Send what is still in the buffer of standard output to nowhere: at its end the interpreter writes it again."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from services.cli.help_pages import PageCommand
+from services.cli.output.given_up import give_up_output
 from services.cli.settings import configure, options_of, service_options
 from shared.settings.config import SettingOrigin
 
@@ -53,8 +54,16 @@ def up_command(*, examples: bool, **given: Any) -> None:
     # After the fork of the worker's process, which does not need it.
     from services.processes.up import run_up  # noqa: PLC0415
 
-    run_up(config, version, stop.event, stop.on_death, worker=worker, echo=click.echo)
+    run_up(config, version, stop.event, stop.on_death, worker=worker, echo=_say)
     sys.exit(stop.exit_code)
+
+
+def _say(text: str) -> None:
+    try:
+        click.echo(text)
+    except OSError:
+        # Such as a log file on a full disk: the server works without a welcome.
+        give_up_output()
 
 
 _SHORT = {"host": "-s", "port": "-p", "dags_dir": "-d"}

@@ -13,6 +13,7 @@ from tests.faults.conftest import LEASE_S
 from tests.harness.client import ask_probe
 from tests.harness.cluster import Embedded
 from tests.harness.eventually import eventually, free_port
+from tests.harness.procs import OWN_PROGRAM
 from tests.harness.small_disk import SmallDisk
 from tests.harness.worker_rig import Rig, command, task
 
@@ -72,6 +73,17 @@ def test_dagway_up_reports_a_full_disk_loses_nothing_and_recovers_by_itself(disk
         # Whether r1 was accepted is unknown: a scheduler may have had it while the journal was written.
         client.start("other", "r2")
         client.until("succeeded", "other", "r2")
+
+
+def test_dagway_up_works_and_stops_in_order_while_nothing_can_be_written_to_its_log(tmp_path: Path) -> None:
+    program = tmp_path / "dagway"
+    program.write_text(f'#!/bin/sh\nexec {OWN_PROGRAM} "$@" > /dev/full 2>&1\n')
+    program.chmod(0o755)
+    with Embedded(tmp_path / "up", lease_s=LEASE_S, program=program) as system:
+        system.client.create("one", "steps:\n  - command: 'true'\n")
+        system.client.start("one")
+        system.client.until("succeeded", "one")
+        assert system.process.terminate() == 0
 
 
 def test_a_worker_takes_no_task_until_there_is_room(disk: SmallDisk, tmp_path: Path) -> None:
