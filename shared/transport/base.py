@@ -5,8 +5,8 @@ Guarantees (``tests/conformance/test_transport.py`` tests each implementation fo
 * A message is **accepted** when the future of its send completes. A message accepted by a SAFE queue survives the
   death of any one process and a restart of the broker. A send fails with ``Unroutable`` (the broker queue does not
   exist), ``BrokerUnavailable`` (not accepted: the broker cannot be reached or blocks publishers), ``MessageTooLarge``
-  (never sent) or ``PublishUnconfirmed`` (it may or may not have been accepted). A send never hangs. A message that was
-  not sent before the connection was lost is not sent after a reconnect.
+  (RabbitMQ would not take it, so it was not sent) or ``PublishUnconfirmed`` (it may or may not have been accepted). A
+  send never hangs. A message that was not sent before the connection was lost is not sent after a reconnect.
 * Delivery is **at least once**. If a consumer dies or gives a message back, the message is delivered again, with
   ``redelivered`` set. On a SAFE queue a message becomes a dead letter after ``DELIVERY_LIMIT`` returns; on other queues
   it may return any number of times. Messages may travel in a batch (``BrokerQueue.batched``). If their consumer dies,
