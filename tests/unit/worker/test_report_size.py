@@ -4,7 +4,7 @@ from typing import Any, cast
 
 import pytest
 
-from services.worker.attempt.report_size import that_fits
+from services.worker.reporting.report_size import that_fits
 from shared.contracts.events import AttemptFinished, ChildCall
 from shared.transport.base import MAX_MESSAGE_BYTES
 from tests.harness.message_examples import example_of
