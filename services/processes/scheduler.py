@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from services.processes.admin import OptionalAdminServer
+from services.processes.base_config import read_base_config
 from services.processes.database import time_limits
 from services.processes.signing import message_signing
 from services.scheduler.deciding.dag_files import DagFiles, RefusedChanges
@@ -15,7 +16,6 @@ from shared.clock import local_zone
 from shared.disk import Volume
 from shared.errors import ConfigInvalid, Unavailable
 from shared.garbage import freeze_loaded
-from shared.language.load import load
 from shared.metrics import ProcessCollector
 from shared.service import backoff_s, wait_for_stop
 from shared.settings.command_defaults import dags_write
@@ -37,7 +37,7 @@ from shared.transport.open import open_transport
 if TYPE_CHECKING:
     from shared.store.checks.verify import CheckResult
 
-__all__ = ["make_scheduler", "read_base_config", "run_scheduler_process", "scheduler_settings", "written_files"]
+__all__ = ["make_scheduler", "run_scheduler_process", "scheduler_settings", "written_files"]
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -91,23 +91,6 @@ def run_scheduler_process(config: Config, version: str, stop: threading.Event, o
         transport.close()
     engine.dispose()
     stop_sending()
-
-
-def read_base_config(config: Config) -> str:
-    """Return the text of the base configuration that every DAG inherits, or "" if ``DAGWAY_BASE_CONFIG`` is not set.
-
-    Raises:
-        ConfigInvalid: the file cannot be read or has errors, so no run could start.
-    """
-    if config.base_config is None:
-        return ""
-    try:
-        text = config.base_config.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigInvalid(f"DAGWAY_BASE_CONFIG: cannot read the file: {error}") from error
-    if errors := load("steps: ['true']", file_name="any", base=text).errors:
-        raise ConfigInvalid(f"DAGWAY_BASE_CONFIG: {config.base_config}: {'; '.join(map(str, errors))}")
-    return text
 
 
 def scheduler_settings(

@@ -16,8 +16,9 @@ from services.api.observability.request_metrics import DaguCollector
 from services.api.serving.server import EmbeddedServer
 from services.api.settings import settings_from, warn_if_open
 from services.processes.admin import OptionalAdminServer
+from services.processes.base_config import read_base_config
 from services.processes.database import time_limits
-from services.processes.scheduler import make_scheduler, read_base_config, scheduler_settings, written_files
+from services.processes.scheduler import make_scheduler, scheduler_settings, written_files
 from services.processes.sealing import stored_secret_keys
 from services.processes.signing import message_signing
 from services.processes.worker_process import WorkerProcess

@@ -17,7 +17,7 @@ from shared.language.snapshot import parse_snapshot
 from shared.language.yaml.inheritance import inherit, read_base
 from shared.language.yaml.reader import Document, YamlMap, read_yaml
 
-__all__ = ["Issue", "LoadResult", "load"]
+__all__ = ["Issue", "LoadResult", "load", "merged_documents"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +61,7 @@ def load(text: str, *, file_name: str = "", dag_name: str | None = None, base: s
     dags: list[Dag] = []
     names: set[str] = set()
     try:
-        base_map = read_base(frozen.base or base, issues) if frozen.base or base else None
-        if base_map is not None and is_dagu2(base_map):
-            base_map = translated(issues, base_map, base=True)
-        for document in _documents(frozen.text, issues):
-            if base_map is not None and isinstance(document.value, YamlMap):
-                merged = inherit(base_map, document.value, handlers=frozen.handlers and not dags)
-                document = Document(document.index, merged, document.at)  # noqa: PLW2901 - as it counts from here on
+        for document in merged_documents(frozen.text, issues, base=frozen.base or base, handlers=frozen.handlers):
             _read_document(issues, document, dags, main_name, fallback, names=names)
         if not dags and not issues.found:
             issues.error("no DAGs found in file")
@@ -79,6 +73,25 @@ def load(text: str, *, file_name: str = "", dag_name: str | None = None, base: s
         dags[0] = dags[0].model_copy(update={"worker_selector": dict(frozen.selector)})
     found = sorted(issues.found, key=lambda issue: (issue.source, issue.line or 1 << 30, issue.column))
     return LoadResult(documents=tuple(dags), issues=tuple(found))
+
+
+def merged_documents(text: str, issues: Issues, *, base: str, handlers: bool = True) -> list[Document]:
+    """Return the documents of ``text``, each with the base configuration under it.
+
+    ``handlers``: whether the handlers of ``base`` apply to the main dag; to local dags they never do.
+    """
+    base_map = read_base(base, issues) if base else None
+    if base_map is not None and is_dagu2(base_map):
+        base_map = translated(issues, base_map, base=True)
+    found = _documents(text, issues)
+    if base_map is None:
+        return found
+    return [
+        Document(each.index, inherit(base_map, each.value, handlers=handlers and not position), each.at)
+        if isinstance(each.value, YamlMap)
+        else each
+        for position, each in enumerate(found)
+    ]
 
 
 def _documents(text: str, issues: Issues) -> list[Document]:

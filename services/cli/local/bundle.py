@@ -11,6 +11,7 @@ from shared.language.file_names import EXTENSIONS, without_extension
 from shared.language.issues import Issues
 from shared.language.load import load
 from shared.language.model import Dag
+from shared.language.snapshot import make_snapshot
 from shared.language.yaml.reader import YamlMap, read_yaml
 
 __all__ = ["Bundle", "read_bundle", "with_working_dir"]
@@ -63,7 +64,8 @@ def read_bundle(file: Path, *, name: str = "", base: str = "") -> Bundle:
     while wanted:
         path = wanted.pop(0)
         text = _read(path)
-        loaded = load(text, file_name=path.stem, dag_name=name or None if path == file else None, base=base)
+        frozen = make_snapshot(text, base, handlers=path == file)
+        loaded = load(frozen, file_name=path.stem, dag_name=name or None if path == file else None)
         if not loaded.ok:
             raise WorkflowInvalid("\n".join(f"{path}: {issue}" for issue in loaded.issues))
         warnings += [f"{path}: {issue}" for issue in loaded.issues]

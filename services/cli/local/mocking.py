@@ -11,8 +11,9 @@ from typing import Any
 
 from services.cli.local.cases import Case, Mock
 from shared.language.issues import Issues
+from shared.language.load import merged_documents
 from shared.language.model import Dag, Handler
-from shared.language.yaml.reader import NumericText, read_yaml
+from shared.language.yaml.reader import NumericText
 
 __all__ = ["mocked_spec"]
 
@@ -43,8 +44,10 @@ cat "$1/stdout.$n"; cat "$1/stderr.$n" >&2; exit "$(cat "$1/exit.$n")"
 """A shell program that does what the files in the folder ``$1`` say for this attempt."""
 
 
-def mocked_spec(text: str, dag: Dag, case: Case, folder: Path) -> str:
+def mocked_spec(text: str, dag: Dag, case: Case, folder: Path, *, base: str = "") -> str:
     """Return the spec of ``dag``, the first of ``text``, for a case. Writes what mocks print to files in ``folder``.
+
+    It contains what the base configuration adds: that is mocked as the rest is.
 
     Raises:
         ValueError: the case names a step that the DAG does not have.
@@ -54,7 +57,7 @@ def mocked_spec(text: str, dag: Dag, case: Case, folder: Path) -> str:
     for name in (*case.mocks, *case.run, *case.steps, *case.retries, *case.stdout):
         if name not in known:
             raise ValueError(f"there is no step {name!r}; the steps: {', '.join([*names, *map(str, dag.handlers)])}")
-    documents = [document.value for document in read_yaml(text, Issues())]
+    documents = [document.value for document in merged_documents(text, Issues(), base=base)]
     script = folder / "mock.sh"
     script.write_text(_MOCK)
     first = dict(documents[0])

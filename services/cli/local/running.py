@@ -72,7 +72,7 @@ def run_command(
     if dry:
         from services.cli.local.planning import print_plan  # noqa: PLC0415
 
-        print_plan(file, text, name=name, quiet=quiet, in_json=in_json)
+        print_plan(file, text, name=name, given=given, quiet=quiet, in_json=in_json)
         return
     _run(file, text, name=name, run_id=run_id, quiet=quiet, in_json=in_json, given=given)
 
@@ -82,8 +82,8 @@ def _run(
 ) -> NoReturn:
     from services.cli.local.bundle import read_bundle, with_working_dir  # noqa: PLC0415 - these take long to import
     from services.cli.local.local_run import LocalRun, as_json  # noqa: PLC0415
+    from services.processes.base_config import read_base_config  # noqa: PLC0415
     from services.processes.here import engine_here  # noqa: PLC0415
-    from services.processes.scheduler import read_base_config  # noqa: PLC0415
 
     config = configure("run", {**given, "log_level": given["log_level"] or "error"})
     base = with_working_dir(read_base_config(config), file.resolve().parent)

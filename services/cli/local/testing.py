@@ -90,8 +90,8 @@ def _beside(workflow: Path) -> Path:
 def _results(
     files: list[CaseFile], only: frozenset[str], given: dict[str, Any], *, in_json: bool
 ) -> Iterator[CaseResult]:
+    from services.processes.base_config import read_base_config  # noqa: PLC0415
     from services.processes.here import engine_here  # noqa: PLC0415 - it takes long to import
-    from services.processes.scheduler import read_base_config  # noqa: PLC0415
 
     config = configure("test", {**given, "log_level": given["log_level"] or "error"})
     chosen = [(file, case) for file in files for case in file.cases if not only or case.name in only]
@@ -100,13 +100,13 @@ def _results(
     base = read_base_config(config)
     with (
         tempfile.TemporaryDirectory(prefix="dagway-test-") as name,
-        engine_here(config, installed_version("dagway"), base_config=base, on_death=_die) as engine,
+        engine_here(config, installed_version("dagway"), on_death=_die) as engine,
     ):
         for number, (file, case) in enumerate(chosen):
             folder = Path(name) / str(number)
             folder.mkdir()
             begun = time.monotonic()
-            failures = tuple(_failures(engine, file, case, folder))
+            failures = tuple(_failures(engine, file, case, folder, base))
             result = CaseResult(str(file.file), case.name, time.monotonic() - begun, failures)
             if not in_json:
                 _print(result)
@@ -124,7 +124,7 @@ def _print(result: CaseResult) -> None:
         click.echo(f"    {failure}")
 
 
-def _failures(engine: "LocalEngine", file: CaseFile, case: Case, folder: Path) -> Iterator[str]:
+def _failures(engine: "LocalEngine", file: CaseFile, case: Case, folder: Path, base: str) -> Iterator[str]:
     """Run a case, and yield what was not as expected."""
     from services.cli.local.bundle import read_bundle, with_working_dir  # noqa: PLC0415 - they take long to import
     from services.cli.local.local_run import LocalRun  # noqa: PLC0415
@@ -133,8 +133,8 @@ def _failures(engine: "LocalEngine", file: CaseFile, case: Case, folder: Path) -
     from shared.language.snapshot import make_snapshot  # noqa: PLC0415
 
     try:
-        bundle = read_bundle(file.dag)
-        spec = mocked_spec(bundle.spec, bundle.dag, case, folder)
+        bundle = read_bundle(file.dag, base=base)
+        spec = mocked_spec(bundle.spec, bundle.dag, case, folder, base=base)
         spec = make_snapshot(spec, with_working_dir("", file.dag.resolve().parent if case.run else folder))
         run = LocalRun(engine, spec, name=bundle.dag.name, params=_params(case))
     except (WorkflowInvalid, CommandRefused, ValueError) as error:
