@@ -62,9 +62,9 @@ def _start_run(batch: Batch, command: c.StartRun) -> dict[str, Any]:
         queue=command.queue if isinstance(command, c.EnqueueRun) else None,
         queued=queued,
         now=batch.now,
+        priority=_priority(command) if isinstance(command, c.EnqueueRun) else LOW,
     )
-    priority = _priority(command) if isinstance(command, c.EnqueueRun) else LOW
-    batch.add(run, spec_hash=text_hash, file_name=command.file_name, priority=priority, by=command.by)
+    batch.add(run, spec_hash=text_hash, file_name=command.file_name, by=command.by)
     result: dict[str, Any] = {"dagRunId": command.dag_run_id}
     if not queued:
         batch.apply(run.run_key, Begin(command.by))
@@ -100,8 +100,9 @@ def _start_inline(batch: Batch, command: c.StartInline) -> dict[str, Any]:
         queue=command.queue,
         queued=command.queued,
         now=batch.now,
+        priority=_priority(command),
     )
-    batch.add(run, spec_hash=text_hash, file_name=None, priority=_priority(command), by=command.by)
+    batch.add(run, spec_hash=text_hash, file_name=None, by=command.by)
     if not command.queued:
         batch.apply(run.run_key, Begin(command.by))
     return {"dagRunId": command.dag_run_id, "name": name}
@@ -169,7 +170,6 @@ def _reschedule(batch: Batch, command: c.RescheduleRun) -> dict[str, Any]:
         run_key=batch.new_run_key(),
         dag_name=name,
         dag_run_id=command.new_run_id,
-        queue=source.queue if name == source.dag_name else None,
         queued=False,
         now=batch.now,
     )

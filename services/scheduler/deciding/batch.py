@@ -101,7 +101,6 @@ class Batch:
         file_name: str | None,
         parent_key: str | None = None,
         called_by: tuple[int | None, str | None] = (None, None),
-        priority: int = 0,
         by: str,
         urgent: bool = True,
     ) -> None:
@@ -130,8 +129,6 @@ class Batch:
             "started_by": by[:_MOST_BY],
             "trace": str(here() or self._begin_trace(run)),
         }
-        if run.priority != priority:
-            run = evolve(run, priority=priority)
         if run.queued_at is not None:
             # All runs of a batch have the same time ``now``, but each needs its own position in the queue.
             run = evolve(run, queued_at=run.queued_at + timedelta(microseconds=self._queued))

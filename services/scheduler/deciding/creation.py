@@ -7,6 +7,7 @@ from services.scheduler.core.advance import fresh_nodes, fresh_tally
 from services.scheduler.core.model import Run, evolve
 from services.scheduler.core.plan import Plan
 from services.scheduler.core.run_attempts import carry_over
+from shared.admission.runs import HIGH, LOW
 from shared.errors import InvalidInput
 from shared.ids import MOST_QUEUE_CHARS
 from shared.language.expansion.resolve import needs_worker, resolve_env, resolve_params
@@ -16,7 +17,7 @@ from shared.language.steps.pools import MOST_POOL_CHARS
 from shared.status import RunStatus
 from shared.workspaces import check_length, stored_name, workspace_of
 
-__all__ = ["needs_prepare", "new_run", "queue_of", "rerun", "retry_as_new_run"]
+__all__ = ["needs_prepare", "new_run", "priority_from", "queue_of", "rerun", "retry_as_new_run"]
 
 
 def new_run(
@@ -30,6 +31,7 @@ def new_run(
     queued: bool,
     now: datetime,
     scheduled_at: datetime | None = None,
+    priority: int = LOW,
 ) -> Run:
     """Return a new run. If it is not ``queued``, the caller applies ``Begin`` to it.
 
@@ -67,12 +69,18 @@ def new_run(
         env=env,
         queued_at=now if queued else None,
         scheduled_at=scheduled_at,
+        priority=priority,
     )
 
 
 def queue_of(dag: Dag, dag_name: str) -> str:
     """Return the queue of the runs of a DAG, unless their request names another one. ``dag_name``: its stored name."""
     return stored_name(workspace_of(dag_name), dag.queue) if dag.queue else dag_name
+
+
+def priority_from(run: Run) -> int:
+    """Return the priority of a new run that is made from another one: as its sub-run, or to run it again."""
+    return HIGH if run.priority == HIGH else LOW
 
 
 def _check_lengths(plan: Plan, queue: str) -> None:
@@ -90,15 +98,15 @@ def rerun(
     run_key: str,
     dag_name: str,
     dag_run_id: str,
-    queue: str | None,
     queued: bool,
     now: datetime,
     scheduled_at: datetime | None = None,
 ) -> Run:
-    """Return a new run with the spec and parameters of ``source``, in which every step runs again.
+    """Return a new run with the spec, parameters and priority of ``source``, in which every step runs again.
 
-    The new run takes over the evaluated env and params of ``source``, so commands in them do not run again. Unless it
-    has a scheduled time of its own, it is for that of ``source``.
+    It is in the queue of ``source``, unless it has another name. The new run takes over the evaluated env and params
+    of ``source``, so commands in them do not run again. Unless it has a scheduled time of its own, it is for that of
+    ``source``.
     Source: docs/workflow-language.md#where-things-happen.
     """
     plan = source.plan
@@ -108,10 +116,11 @@ def rerun(
         dag_name=dag_name,
         dag_run_id=dag_run_id,
         given=source.given,
-        queue=queue,
+        queue=source.queue if dag_name == source.dag_name else None,
         queued=queued,
         now=now,
         scheduled_at=scheduled_at or source.scheduled_at,
+        priority=priority_from(source),
     )
     if not source.evaluated:
         return run
@@ -137,6 +146,7 @@ def retry_as_new_run(source: Run, *, run_key: str, dag_run_id: str, now: datetim
         status=RunStatus.NOT_STARTED,
         created_at=now,
         nodes=fresh_nodes(source.plan, prepare=needs_prepare(source.plan.dag, evaluated=source.evaluated)),
+        priority=priority_from(source),
         version=0,
         last_seq=0,
         run_attempt=1,

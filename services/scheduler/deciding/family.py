@@ -16,7 +16,6 @@ from services.scheduler.core.run_attempts import complete
 from services.scheduler.core.sub_runs import PENDING, UNDER_WAY, WAITING
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.new_children import NewChildren
-from shared.admission.runs import HIGH, LOW
 from shared.errors import InvalidInput
 from shared.language.expansion.params_syntax import params_text
 from shared.language.expansion.secret_params import show_params
@@ -61,7 +60,7 @@ def _retry(batch: Batch, new: NewChildren, key: str) -> None:
     child = batch.runs.get(key)
     # If an operator set a step of an ended child to failed, that step runs again.
     if child is not None and not child.status.active and not (child.status.successful and complete(child)):
-        batch.apply(key, Retry("scheduler", queued=new.is_limited(child.queue)))
+        batch.apply(key, Retry("scheduler", queued=new.waits(child.plan, child.dag_name)))
 
 
 def _begin(batch: Batch, new: NewChildren, parent_key: str, effect: StartChild) -> None:
@@ -82,7 +81,6 @@ def _begin(batch: Batch, new: NewChildren, parent_key: str, effect: StartChild) 
             file_name=made.file_name,
             parent_key=parent_key,
             called_by=(effect.node, made.params),
-            priority=HIGH if parent.priority == HIGH else LOW,
             by=f"{parent.dag_name}/{parent.dag_run_id}",
             urgent=made.urgent,
         )

@@ -12,7 +12,7 @@ from services.scheduler.core.plan import Plan
 from services.scheduler.core.sub_runs import UNDER_WAY
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.called import find_called
-from services.scheduler.deciding.creation import new_run, queue_of
+from services.scheduler.deciding.creation import new_run, priority_from, queue_of
 from services.scheduler.deciding.plans import Source
 from shared.errors import InvalidInput, NotFound
 from shared.language.steps.approval import waits_for_approval
@@ -84,6 +84,7 @@ class NewChildren:
             queue=None,
             queued=called.queued,
             now=self._batch.now,
+            priority=priority_from(parent),
         )
         run = evolve(
             run,
@@ -94,8 +95,16 @@ class NewChildren:
         )
         return NewChild(run, called.spec_hash, called.file_name, params, self._is_urgent(parent))
 
-    def is_limited(self, queue: str) -> bool:
-        """Return whether the queue is global: only then do sub-runs wait in it."""
+    def waits(self, plan: Plan, dag_name: str) -> bool:
+        """Return whether a sub-run that is to begin, or to be retried, waits in its queue.
+
+        It waits for a place in a global queue, or for a worker pool that serves its workspace.
+        """
+        barred = self._batch.worker_pools.bars(dag_name, plan.dag.worker_selector)
+        return barred is not None or self._is_limited(queue_of(plan.dag, dag_name))
+
+    def _is_limited(self, queue: str) -> bool:
+        """Return whether the queue is global: in any other, sub-runs do not wait for a place."""
         if queue not in self._limited:
             self._limited[queue] = queue in self._batch.tx.queues.global_queues([queue])
         return self._limited[queue]
@@ -134,9 +143,4 @@ class NewChildren:
         if plan.errors:
             raise InvalidInput(f"DAG {name} is invalid: {'; '.join(plan.errors)}")
         dag_name = stored_name(workspace, plan.dag.name)
-        return _Called(plan, text_hash, file_name, dag_name, self._waits(plan, dag_name))
-
-    def _waits(self, plan: Plan, dag_name: str) -> bool:
-        """Return whether a sub-run waits in its queue: for a place, or for a worker pool that serves its workspace."""
-        barred = self._batch.worker_pools.bars(dag_name, plan.dag.worker_selector)
-        return barred is not None or self.is_limited(queue_of(plan.dag, dag_name))
+        return _Called(plan, text_hash, file_name, dag_name, self.waits(plan, dag_name))

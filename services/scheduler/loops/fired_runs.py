@@ -175,7 +175,7 @@ class FiredRuns:
         return "fired", fire.reason, run_id
 
     def _restart(self, file_name: str, fire: core.Fire, after: str) -> tuple[str, str, str | None]:
-        """Queue a new run that starts after the stopped run ``after`` has ended, with the spec and params of that run.
+        """Queue a new run that repeats the stopped run ``after``, see ``rerun``, and starts after that has ended.
 
         Source: docs/schedules.md#fired-skipped-and-missed-starts.
         """
@@ -188,7 +188,6 @@ class FiredRuns:
             run_key=self._batch.new_run_key(),
             dag_name=stopped.dag_name,
             dag_run_id=run_id,
-            queue=None,
             queued=True,
             now=self._batch.now,
             scheduled_at=fire.scheduled.at,
