@@ -133,6 +133,16 @@ def test_limits_of_api_keys_that_make_no_sense_are_refused(live: Live, admin: st
     assert (refused.status_code, refused.get_json()["details"]) == (400, {"field": field})
 
 
+def test_a_webhook_chooses_no_id_that_the_run_config_forbids(live: Live, admin: str) -> None:
+    live.post("/dags", {"name": "fixed"}, status=201, token=admin)
+    spec = "runConfig: {disableParamEdit: true, disableRunIdEdit: true}\nsteps:\n  - echo hi\n"
+    assert live.ask("PUT", "/dags/fixed/spec", {"spec": spec}, token=admin).status_code == 200
+    token = live.post("/dags/fixed/webhook", status=201, token=admin)["token"]
+
+    assert live.refused("POST", "/webhooks/fixed", {"dagRunId": "chosen"}, token=token) == (400, "bad_request")
+    live.post("/webhooks/fixed", {"payload": {"B": 2}}, token=token)  # which is no edit of the params
+
+
 def test_webhooks_queue_runs_for_the_holder_of_their_token(live: Live, admin: str) -> None:
     spec = "steps:\n  - name: s\n    command: printenv WEBHOOK_PAYLOAD\n"
     live.post("/dags", {"name": "hook", "spec": spec}, status=201, token=admin)

@@ -227,6 +227,8 @@ def _inline(call: Call, body: InlineBody, **queueing: Any) -> ApiResponse:
         dag_run_id=run_id,
         dag_name=checked_values.chosen_dag_name(body.name, "name"),
         params=body.params,
+        own_params=bool(body.params.strip()),
+        own_run_id=bool(body.dag_run_id),
         singleton=body.singleton,
         **queueing,
     )
@@ -268,5 +270,6 @@ def reschedule(call: Call, body: RescheduleBody, name: str, dag_run_id: str) -> 
         new_run_id=run_id,
         new_dag_name=checked_values.chosen_dag_name(body.dag_name),
         singleton=body.singleton,
+        own_run_id=bool(body.dag_run_id),
     )
     return call.carry_out(command, known={"dagRunId": run_id, "queued": False})

@@ -204,6 +204,7 @@ def trigger(call: Call, body: TriggerBody, file_name: str, credential: _Credenti
         file_name=stem,
         dag_run_id=run_id,
         params=json.dumps({"WEBHOOK_PAYLOAD": payload}, ensure_ascii=False),
+        own_run_id=bool(body.dag_run_id),
     )
     if credential.delivery:
         # A request that was signed anew is another command. So a sender may repeat a delivery that was refused.

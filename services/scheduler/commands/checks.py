@@ -6,7 +6,6 @@ from services.scheduler.core.decision import Advanced, Refused
 from services.scheduler.core.messages import Approve, Dequeue, PatchNode, Reject, Retry, Stop
 from services.scheduler.core.model import Run
 from services.scheduler.deciding.batch import Batch
-from shared.contracts.commands import StartRun
 from shared.errors import AlreadyExists, Conflict, DagwayError, InvalidInput, NotFound
 from shared.ids import DAG_NAME_RULE, MOST_QUEUE_CHARS, RUN_ID_RULE, valid_dag_name, valid_run_id
 from shared.language.expansion.resolve import only_defaults
@@ -78,12 +77,17 @@ def check_run_id(dag_run_id: str) -> None:
         raise InvalidInput(f"dagRunId: {dag_run_id!r} must be {RUN_ID_RULE}")
 
 
-def check_run_config(dag: Dag, command: StartRun) -> None:
-    """Raise ``InvalidInput`` if the command sets what the DAG's ``runConfig`` forbids."""
+def check_run_config(dag: Dag, *, own_run_id: bool, own_params: str | None = None) -> None:
+    """Raise ``InvalidInput`` if the caller chose what the DAG's ``runConfig`` forbids.
+
+    It holds for every new run that a request starts, also for one that repeats another run.
+
+    ``own_params``: the params, if the caller chose them.
+    """
     config = dag.run_config
-    if config.disable_param_edit and command.own_params and not only_defaults(dag, command.params):
+    if config.disable_param_edit and own_params is not None and not only_defaults(dag, own_params):
         raise InvalidInput("params: the DAG allows only its defaults (runConfig.disableParamEdit)")
-    if config.disable_run_id_edit and command.own_run_id:
+    if config.disable_run_id_edit and own_run_id:
         raise InvalidInput("dagRunId: the DAG does not allow a chosen id (runConfig.disableRunIdEdit)")
 
 

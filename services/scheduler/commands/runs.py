@@ -52,7 +52,7 @@ def _start_run(batch: Batch, command: c.StartRun) -> dict[str, Any]:
     if command.singleton:
         check_singleton(batch, name, queued=queued)
     check_new_run_id(batch, name, command.dag_run_id)
-    check_run_config(plan.dag, command)
+    check_run_config(plan.dag, **_chosen(command))
     run = new_run(
         plan,
         run_key=batch.new_run_key(),
@@ -87,6 +87,7 @@ def _start_inline(batch: Batch, command: c.StartInline) -> dict[str, Any]:
     if command.singleton:
         check_none_active(batch, name)
     check_new_run_id(batch, name, command.dag_run_id)
+    check_run_config(dag, **_chosen(command))
     text_hash = spec_hash(text)
     batch.tx.dags.add_specs({text_hash: text}, batch.now)
     # The plan is cached without a file name, as every later load of this run asks for it.
@@ -106,6 +107,10 @@ def _start_inline(batch: Batch, command: c.StartInline) -> dict[str, Any]:
     if not command.queued:
         batch.apply(run.run_key, Begin(command.by))
     return {"dagRunId": command.dag_run_id, "name": name}
+
+
+def _chosen(command: c.StartRun | c.StartInline) -> dict[str, Any]:
+    return {"own_run_id": command.own_run_id, "own_params": command.params if command.own_params else None}
 
 
 def _priority(command: c.EnqueueRun | c.StartInline) -> int:
@@ -151,6 +156,7 @@ def _retry(batch: Batch, command: c.RetryRun) -> dict[str, Any]:
     refused = refusal(source, step)
     if refused is not None:
         raise RefusedByCore(refused)
+    check_run_config(source.plan.dag, own_run_id=True)
     run = retry_as_new_run(source, run_key=batch.new_run_key(), dag_run_id=target, now=batch.now, step=step)
     text_hash, file_name = batch.runs.origin(source.run_key)
     batch.add(run, spec_hash=text_hash, file_name=file_name, by=command.by)
@@ -165,6 +171,7 @@ def _reschedule(batch: Batch, command: c.RescheduleRun) -> dict[str, Any]:
     if command.singleton:
         check_none_active(batch, name)
     check_new_run_id(batch, name, command.new_run_id)
+    check_run_config(source.plan.dag, own_run_id=command.own_run_id)
     run = rerun(
         source,
         run_key=batch.new_run_key(),

@@ -49,7 +49,8 @@ class EnqueueRun(StartRun):
 class StartInline(Command):
     """Create a run from a spec that is not stored as a DAG, and start it or put it in a queue.
 
-    ``dag_name`` overrides the name in the spec. It is required if the spec has no name.
+    ``dag_name`` overrides the name in the spec. It is required if the spec has no name. ``own_params``,
+    ``own_run_id``: as in ``StartRun``.
     """
 
     type = "run.start_inline"
@@ -61,6 +62,8 @@ class StartInline(Command):
     queued: bool = False
     queue: str | None = None
     priority: Priority = "low"
+    own_params: bool = False
+    own_run_id: bool = False
 
 
 class StopRun(RunChange):
@@ -97,12 +100,16 @@ class RetryRun(RunChange):
 
 
 class RescheduleRun(RunChange):
-    """Create a new run with the spec and params of another run, without its results."""
+    """Create a new run with the spec and params of another run, without its results.
+
+    ``own_run_id``: as in ``StartRun``.
+    """
 
     type = "run.reschedule"
     new_run_id: str
     new_dag_name: str | None = None
     singleton: bool = False
+    own_run_id: bool = False
 
 
 class PatchStep(RunChange):
