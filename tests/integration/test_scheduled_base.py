@@ -58,3 +58,12 @@ def test_a_schedule_in_the_base_configuration_starts_nothing(rig: Rig) -> None:
     rig.at("12:00", by=rig.another(base='schedule: "0 12 * * *"\n'))
 
     assert (rig.ledger(), rig.runs()) == ([], [])
+
+
+def test_a_stored_dag_may_leave_the_model_of_its_chat_steps_to_the_base_configuration(rig: Rig) -> None:
+    chat = "{name: ask, type: chat, messages: [{role: user, content: hi}]}"
+    rig.queue(c.CreateDag(file_name="a", spec=f'schedule: "0 12 * * *"\nsteps:\n  - {chat}\n'))
+
+    rig.at("12:00", by=rig.another(base="llm: {provider: local, model: m}\n"))
+
+    assert [status for _, status in rig.runs()] == ["running"]

@@ -64,8 +64,12 @@ def read_messages(fields: Fields) -> tuple[dict[str, str], ...]:
 
 def check_chat(fields: Fields, llm: dict[str, Any] | None, messages: tuple[dict[str, str], ...]) -> None:
     """Report required fields that a chat step lacks. ``llm`` is the ``llm`` of the step, else of the dag."""
-    for name in ("provider", "model"):
-        if not (llm or {}).get(name):
-            fields.error("llm", f"{name} is required")
+    if not llm:
+        # No error, as in Dagu: the base configuration may have it, which is not known where a DAG is stored.
+        fields.warn("llm", "a chat step needs llm: in the step, in the workflow or in the base configuration")
+    else:
+        for name in ("provider", "model"):
+            if not llm.get(name):
+                fields.error("llm", f"{name} is required")
     if not messages and not fields.get("messages"):
         fields.error("messages", "at least one message is required")

@@ -137,6 +137,13 @@ def test_blank_text_is_no_command(step: str) -> None:
     assert any("step command is required" in error for error in errors_of(f"steps: [{step}]"))
 
 
+def test_a_chat_step_may_leave_its_model_to_the_base_configuration() -> None:
+    text = "steps: [{name: ask, type: chat, messages: [{role: user, content: hi}]}]"
+
+    assert [warning.partition(":")[0] for warning in warnings_of(text)] == ["a chat step needs llm"]
+    assert load(text, base="llm: {provider: local, model: m}").issues == ()
+
+
 def test_a_command_in_log_dir_is_ignored_with_a_warning() -> None:
     assert warnings_of("logDir: /var/log/$DAY") == []
     assert warnings_of("logDir: /var/log/`date +%F`") == [
