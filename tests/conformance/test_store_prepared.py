@@ -1,5 +1,7 @@
 """SELECTs that a connection prepares once: the same rows and errors as from SQLAlchemy."""
 
+import tracemalloc
+
 import pytest
 from sqlalchemy import Engine, bindparam, event, select, text
 from sqlalchemy.exc import DBAPIError
@@ -66,6 +68,23 @@ def test_a_connection_prepares_a_statement_once_and_none_behind_a_pooler(engine:
     with one_statement(reader) as connection:
         count = connection.execute(text("SELECT count(*) FROM pg_prepared_statements")).scalar_one()
         assert count == (1 if has_own_session(connection) else 0)
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_workspaces_that_somebody_made_up_do_not_fill_the_memory(reader: Engine) -> None:
+    reads = Reads(reader)
+
+    def held_after(numbers: range) -> int:
+        for number in numbers:
+            reads.within(f"made-up-{number}").refused_files()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    before = held_after(range(200))
+    after = held_after(range(200, 600))
+    tracemalloc.stop()
+
+    assert after - before < 500_000
 
 
 @pytest.mark.parametrize("store_url", ["postgres"], indirect=True)

@@ -18,6 +18,8 @@ from shared.workspaces import DEFAULT, MARK, name_prefix
 __all__ = ["AnyRow", "AnySelect", "Reader", "SchemaRevision", "columns_of"]
 
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
+_MOST_KEPT = 100
+"""For how many workspaces a reader keeps an engine and statements."""
 
 
 def columns_of(table: Table, kind: type[Any]) -> list[ColumnElement[Any]]:
@@ -54,17 +56,21 @@ class Reader:
         self._workspace: str | None = None
         self.clock: StoreClock | None = None
         """Corrected by the database's time by what is read, at most once a second."""
-        # One for each workspace in use: making one takes as long as a small query.
-        self._limited: dict[str, Engine] = {}
-        self._prepared_selects: dict[tuple[Hashable, str | None], PreparedSelect] = {}
+        self._limited: dict[str, tuple[Engine, dict[Hashable, PreparedSelect]]] = {}
+        self._prepared_selects: dict[Hashable, PreparedSelect] = {}
 
     def within(self, workspace: str) -> Self:
         """Return a reader of this workspace, over the same engine. Raises ``ValueError`` if none can have this name."""
-        if workspace not in self._limited:
-            self._limited[workspace] = of_workspace(self._unscoped, workspace)
+        # Making the engine takes as long as a small query. But whoever asks a webhook may make up any number of names.
+        kept = self._limited.get(workspace)
+        if kept is None:
+            kept = of_workspace(self._unscoped, workspace), {}
+            if len(self._limited) >= _MOST_KEPT:
+                self._limited.clear()
+            self._limited[workspace] = kept
         found = copy.copy(self)
         found._workspace = workspace  # noqa: SLF001 - a copy of this object
-        found._engine = self._limited[workspace]  # noqa: SLF001
+        found._engine, found._prepared_selects = kept  # noqa: SLF001
         return found
 
     def _ours(self, name: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -87,10 +93,9 @@ class Reader:
 
         Its text must not depend on values: those are parameters.
         """
-        key = (kind, self._workspace)
-        found = self._prepared_selects.get(key)
+        found = self._prepared_selects.get(kind)
         if found is None:
-            found = self._prepared_selects[key] = PreparedSelect(make())
+            found = self._prepared_selects[kind] = PreparedSelect(make())
         return found
 
     def _statement(self, *, of_server: bool = False) -> AbstractContextManager[Connection]:
