@@ -24,7 +24,7 @@ __all__ = ["RawPath", "SegmentConverter"]
 _STEP = re.compile(
     r"(?P<before>/api/v2/dag-runs/[^/]*/[^/]*(?:/sub-dag-runs/[^/]*)?/steps/)"
     r"(?P<name>.+)"
-    r"(?P<after>/(?:status|log(?:/search)?|approve|reject)/?)"
+    r"(?P<after>/(?:status|log(?:/search|/download)?|approve|reject)/?)"
 )
 
 

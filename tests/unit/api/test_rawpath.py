@@ -37,7 +37,7 @@ def test_a_step_name_survives_the_way_whatever_it_holds(name: str) -> None:
     assert decoded(rest.removesuffix("/log")) == name
 
 
-@pytest.mark.parametrize("after", ["log", "log/search", "status"])
+@pytest.mark.parametrize("after", ["log", "log/search", "log/download", "status"])
 def test_plain_slashes_are_recognised_before_a_fixed_word(after: str) -> None:
     _, path = rewritten(f"/api/v2/dag-runs/d/r/steps/a/b/{after}")
 
