@@ -1,7 +1,7 @@
 """Expands the commands of a step that has started, with the run's parameters and the outputs of earlier steps.
 
 Variables of ``env``, secrets and commands in backquotes stay as written: only the worker knows their values. So does a
-text that would be very long.
+text that would be very long, and all further ones of a run whose expanded texts are very long together.
 """
 
 from bisect import bisect_right
@@ -17,6 +17,8 @@ from shared.store.reads.reader import NodeRow, RunRow
 __all__ = ["ExpandedCommands"]
 
 _MOST_SHOWN_CHARS = 256 * 1024
+_MOST_OF_RUN_CHARS = 4 * 1024 * 1024
+"""How many characters the expanded texts of one run have: thousands of commands may all have the same large output."""
 _Timed = Mapping[str, list[tuple[datetime, str]]]
 """By name of an output: when its values were there, and the values, in the order of time."""
 
@@ -26,6 +28,7 @@ class ExpandedCommands:
 
     def __init__(self, run: RunRow) -> None:
         self._run = run
+        self._left = _MOST_OF_RUN_CHARS
 
     def expand(self, step: dict[str, Any], node: NodeRow) -> None:
         """Expand the commands in the JSON of a step that has started, in place."""
@@ -34,11 +37,21 @@ class ExpandedCommands:
             return
         scope = Scope((self._params, _Before(self._outputs, node.started_at) if node.started_at else {}))
         for command in commands:
-            command["command"] = _shown(command["command"], scope)
+            command["command"] = self._shown(command["command"], scope)
             if "args" in command:
-                command["args"] = [_shown(word, scope) for word in command["args"]]
+                command["args"] = [self._shown(word, scope) for word in command["args"]]
         if script:
-            step["script"] = _shown(script, scope)
+            step["script"] = self._shown(script, scope)
+
+    def _shown(self, text: str, scope: Scope) -> str:
+        if "$" not in text:
+            return text
+        try:
+            shown = expand_text(text, scope, min(_MOST_SHOWN_CHARS, self._left))
+        except ExpansionError:
+            return text
+        self._left -= len(shown)
+        return shown
 
     @cached_property
     def _params(self) -> dict[str, str]:
@@ -73,13 +86,6 @@ class _Before(Mapping[str, str]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
-
-
-def _shown(text: str, scope: Scope) -> str:
-    try:
-        return expand_text(text, scope, _MOST_SHOWN_CHARS)
-    except ExpansionError:
-        return text
 
 
 def _words(command: Mapping[str, Any]) -> tuple[str, ...]:

@@ -89,3 +89,17 @@ def test_all_steps_together_look_at_each_node_once() -> None:
         assert step["commands"][0]["args"] == ["v"]
 
     assert _Counted.looked_at == 200
+
+
+def test_a_large_output_in_thousands_of_commands_does_not_fill_the_memory() -> None:
+    nodes = (_node(0, {"X": "x" * 200_000, "Y": "y"}), _node(1, {}))
+    steps: list[dict[str, Any]] = [{"commands": [{"command": "echo", "args": ["$X", "$Y"]}]} for _ in range(1000)]
+    expanded = ExpandedCommands(_run(nodes))
+
+    for step in steps:
+        expanded.expand(step, nodes[1])
+
+    shown = [step["commands"][0]["args"] for step in steps]
+    assert shown[0] == ["x" * 200_000, "y"]
+    assert shown[-1] == ["$X", "y"]
+    assert sum(map(len, (text for texts in shown for text in texts))) < 5_000_000
