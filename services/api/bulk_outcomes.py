@@ -39,4 +39,5 @@ def _key(key: str | None, name: str) -> str | None:
     """Return the Idempotency-Key of the command about one thing, made of the request's."""
     if key is None:
         return None
-    return f"{key[:130]}:{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+    # Of the whole key as well: others may have the same beginning. No key has a space.
+    return f"{key[:130]}:{hashlib.sha256(f'{key} {name}'.encode()).hexdigest()[:32]}"

@@ -166,6 +166,27 @@ def test_stop_all_stops_each_running_run_and_forgives_those_that_ended(stack: St
     assert stack.api("POST", "/dags/none/stop-all").status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/dags/a/stop-all", None),
+        ("/dag-runs/bulk/stop", {"runs": [{"name": "a", "dagRunId": "1"}]}),
+        ("/queues/a/stop-all", None),
+    ],
+)
+def test_each_run_has_a_command_of_its_own_for_every_key(stack: Stack, path: str, body: Any) -> None:
+    stack.add_dag("a")
+    stack.add_run("a", "1", "running")
+    first, second = (f"{'k' * 199}{number}" for number in range(2))
+
+    for key in (first, second, first):
+        stack.api("POST", path, json=body, headers={"Idempotency-Key": key})
+
+    ids = [command_id for command_id, _ in stack.seen]
+    assert ids[0] == ids[2]
+    assert ids[0] != ids[1]
+
+
 # -- what comes back ----------------------------------------------------------------------------
 
 

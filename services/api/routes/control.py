@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from services.api import checked_values
+from services.api.bulk_outcomes import bulk_outcomes
 from services.api.operations import ApiResponse, Body, Call, Operations, ok
 from services.api.problems import Problem, bad_request
 from services.api.response_schemas.dags import ErrorsResponseSchema
@@ -44,16 +45,10 @@ def stop_all(call: Call, file_name: str) -> ApiResponse:
     """Stop all running runs of a DAG. A run that ends before it can be stopped is not an error."""
     found = find_dag(call.deps, file_name)
     running = call.deps.reads.running_run_ids(found.dag_name)
-    sent = [
-        call.send(
-            StopRun(by=call.user, dag_name=found.dag_name, dag_run_id=each),
-            key=f"{call.key[:130]}:{each}" if call.key else None,
-        )
-        for each in running
-    ]
+    commands = [StopRun(by=call.user, dag_name=found.dag_name, dag_run_id=each) for each in running]
     errors = [
         f"{run_id}: {outcome.message}"
-        for run_id, outcome in zip(running, call.deps.commands.wait_for_all(sent), strict=True)
+        for run_id, outcome in zip(running, bulk_outcomes(call, running, commands), strict=True)
         if isinstance(outcome, Problem) and outcome.code not in {"not_running", "not_found"}
     ]
     return ok({"errors": errors})
