@@ -86,15 +86,17 @@ class Annotations:
         elif found := _REMARK.match(text):
             self._remark("warning" if found[1] == "warning" else "notice", found[2])
         elif found := _OUTPUT.match(text):
-            size = len(found[2].encode())
-            if size > self._left:
+            name, value = found[1], found[2].strip()
+            # The last value of each name counts, and what the one before took is free again.
+            left = self._left + len(self.outputs.get(name, "").encode()) - len(value.encode())
+            if left < 0:
                 self._remark(
                     "warning",
-                    f"::output {found[1]} is ignored: all ::output values of the step together exceed maxOutputSize",
+                    f"::output {name} is ignored: all ::output values of the step together exceed maxOutputSize",
                 )
             else:
-                self._left -= size
-                self.outputs[found[1]] = found[2].strip()
+                self._left = left
+                self.outputs[name] = value
 
     def _remark(self, level: Literal["notice", "warning"], text: str) -> None:
         remark = Remark(level=level, text=text[:_MAX_TEXT])

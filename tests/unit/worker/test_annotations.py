@@ -73,6 +73,12 @@ def test_the_number_and_length_of_remarks_are_limited() -> None:
     assert (len(found.remarks), found.remarks[0].text, len(found.remarks[-1].text)) == (20, "81", 500)
 
 
+def test_an_output_that_is_set_again_takes_the_place_of_its_earlier_value() -> None:
+    found = annotations(*(b"::output DONE=%d\n::output OF=100\n" % number for number in range(101)), max_output_bytes=6)
+
+    assert (found.outputs, found.remarks) == ({"DONE": "100", "OF": "100"}, ())
+
+
 def test_outputs_that_are_too_large_are_ignored_with_a_warning() -> None:
     found = annotations(b"::output A=12345\n::output B=123456\n", max_output_bytes=10)
 
