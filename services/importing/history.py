@@ -52,7 +52,7 @@ class _History:
         ids = [run_id_of(path) for path in paths]
         with self.target.store.begin() as tx:
             here = tx.runs.keys([(dag_name, run_id) for run_id in ids])
-        families: dict[str, Family] = {}
+        families: dict[tuple[str, str], Family] = {}
         log_bytes = 0
         for path, run_id in zip(paths, ids, strict=True):
             name = f"{dag_name or path.parts[-6]}/{run_id}"
@@ -60,23 +60,26 @@ class _History:
                 self.report.add(_KIND, name, "unchanged")
                 continue
             try:
-                families[name] = read_family(self.home, self.base, path)
+                family = read_family(self.home, self.base, path)
             except (NotReadable, NoSuchSteps, InvalidInput, OSError) as error:
                 self.report.add(_KIND, name, "refused", str(error))
                 continue
-            log_bytes += families[name].log_bytes
+            root = family.runs[0]
+            families[root["dag_name"], root["dag_run_id"]] = family
+            log_bytes += family.log_bytes
             if log_bytes >= _LOG_BYTES:
                 self._store(families)
                 families, log_bytes = {}, 0
         self._store(families)
 
-    def _store(self, families: Mapping[str, Family]) -> None:
-        """Store runs in one transaction."""
+    def _store(self, families: Mapping[tuple[str, str], Family]) -> None:
+        """Store runs in one transaction, by the name and id that each recorded: its folder may have another name."""
         with self.target.begin() as tx:
-            _write(self.target, tx, [*families.values()])
-        for name, family in families.items():
-            why = "; ".join(family.remarks)
-            self.report.add(_KIND, name, "differs" if why else "loaded", why)
+            here = tx.runs.keys([*families])
+            _write(self.target, tx, [family for key, family in families.items() if key not in here])
+        for key, family in families.items():
+            why = "" if key in here else "; ".join(family.remarks)
+            self.report.add(_KIND, "/".join(key), "unchanged" if key in here else "differs" if why else "loaded", why)
 
 
 def _write(target: Target, tx: Transaction, families: Sequence[Family]) -> None:

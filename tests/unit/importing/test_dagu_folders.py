@@ -1,4 +1,4 @@
-"""Where an import finds what Dagu wrote: a home may be in two folders, and a home without data is no success."""
+"""Where an import finds what Dagu wrote, such as a home in two folders or runs in a folder of another name."""
 
 from pathlib import Path
 
@@ -35,3 +35,15 @@ def test_a_home_without_its_data_is_no_success(config: Config, home: HomeOfDagu)
     assert said[0] == "refused"
     assert "paths.dataDir" in said[1]
     assert results(report, "workflow") == {"w.yaml": ("loaded", "")}
+
+
+def test_runs_in_a_folder_of_another_name_are_imported_once(config: Config, home: HomeOfDagu) -> None:
+    home.workflow("new", TWO)
+    home.run("old", "before", TWO, 4, [ONE, SECOND])
+    (home.root / "data/dag-runs/old").rename(home.root / "data/dag-runs/new")
+    home.run("new", "since", TWO, 4, [ONE, SECOND])
+
+    loaded, again = (results(brought(config, home), "run") for _ in range(2))
+
+    assert loaded == {"old/before": ("loaded", ""), "new/since": ("loaded", "")}
+    assert again == {"old/before": ("unchanged", ""), "new/since": ("unchanged", "")}
