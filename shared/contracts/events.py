@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from shared.contracts.base import Message, Part
-from shared.contracts.report_values import Code, Count, HostName, Id, RunKey, Size, Time, WorkerId
+from shared.contracts.report_values import Code, Count, HostName, Id, RunKey, Seconds, Size, Time, WorkerId
 
 __all__ = [
     "TIMED_OUT_CODE",
@@ -220,7 +220,7 @@ class AttemptRequested(Event):
 
     type = "task.redelivered"
     doubt: str = ""
-    waited_s: float = 0
+    waited_s: Seconds = 0
     stdout: str = ""
     stderr: str = ""
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-__all__ = ["Code", "Count", "HostName", "Id", "RunKey", "Size", "Time", "WorkerId", "valid_worker_id"]
+__all__ = ["Code", "Count", "HostName", "Id", "RunKey", "Seconds", "Size", "Time", "WorkerId", "valid_worker_id"]
 
 _WORKER_ID = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _YEARS = range(1970, 3000)
@@ -39,6 +39,7 @@ Count = Annotated[int, Field(ge=0, lt=2**31)]
 """The number of a node or an attempt, or of how many there are of something."""
 Size = Annotated[int, Field(ge=0, lt=2**63)]
 """A number of bytes."""
+Seconds = Annotated[float, Field(ge=0, lt=1e9)]
 Time = Annotated[datetime, AfterValidator(_checked_time)]
 RunKey = Annotated[str, Field(max_length=36)]
 Id = Annotated[str, Field(max_length=64)]

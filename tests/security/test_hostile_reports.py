@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from shared.contracts.codec import decode, encode
-from shared.contracts.events import AttemptFinished, AttemptStarted, Heartbeat, LogChunk
+from shared.contracts.events import AttemptFinished, AttemptRequested, AttemptStarted, Heartbeat, LogChunk
 from shared.errors import DecodeFailed
 from shared.ids import new_run_id
 from shared.store import tables as t
@@ -46,6 +46,7 @@ _ENDS: dict[str, list[Any]] = {
     "progress": [{"current": "Infinity", "total": "Infinity"}, {"current": 1, "total": 0}],
     "next_start": [{"token": "t", "at": _NO_ZONE}],
 }
+_ASKS: dict[str, list[Any]] = {"waited_s": [1e12, -1e12, "NaN"]}
 _COMMAND = "steps:\n  - name: s\n    command: echo one\n"
 _CALL = "steps:\n  - name: s\n    call: harmless\n"
 _EVALUATED = "steps:\n  - name: s\n    call: ${DAG}\n"
@@ -93,6 +94,25 @@ def test_a_report_about_a_node_that_cannot_be_stops_no_scheduler(stack: Stack) -
 
 
 @pytest.mark.parametrize(
+    ("policy", "retried"),
+    [({"retry_interval_s": -1e12}, True), ({"retry_interval_s": 1e300}, True), ({"retry_limit": 10**400}, False)],
+    ids=["before all dates", "after all dates", "larger than any float"],
+)
+def test_no_number_of_a_retry_policy_stops_a_scheduler(stack: Stack, policy: dict[str, Any], retried: bool) -> None:
+    stack.scheduler()
+    stack.dag("d", "steps:\n  - command: exit 1\n    retryPolicy: {limit: 1, intervalSec: '${WAIT}'}\n")
+    stack.start("d")
+
+    stack.worker.run(stack.worker.task(), outcome="failed", exit_code=1, **policy)
+
+    counts = (1, 0) if retried else (0, 1)
+    eventually(
+        lambda: stack.deaths or [(row["retry_count"], row["done_count"]) for row in stack.rows(t.nodes)] == [counts]
+    )
+    assert stack.deaths == []
+
+
+@pytest.mark.parametrize(
     ("spec", "calls", "said"),
     [
         (_COMMAND, ["prod"], "the step calls none"),
@@ -120,7 +140,13 @@ def test_a_worker_starts_no_dag_that_its_step_does_not_call(
 
 @pytest.mark.parametrize(
     ("message", "values"),
-    [(Heartbeat, _HEARTBEATS), (AttemptStarted, _EVENTS), (LogChunk, _CHUNKS), (AttemptFinished, _EVENTS | _ENDS)],
+    [
+        (Heartbeat, _HEARTBEATS),
+        (AttemptStarted, _EVENTS),
+        (AttemptRequested, _EVENTS | _ASKS),
+        (LogChunk, _CHUNKS),
+        (AttemptFinished, _EVENTS | _ENDS),
+    ],
     ids=lambda each: getattr(each, "__name__", ""),
 )
 def test_no_report_has_a_value_that_cannot_be_stored(message: Any, values: dict[str, list[Any]]) -> None:
