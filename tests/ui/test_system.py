@@ -1,5 +1,7 @@
 """The pages of the system and of its settings."""
 
+import json
+
 from playwright.sync_api import Browser, Route, expect
 
 from tests.harness.accessibility import barriers
@@ -58,12 +60,28 @@ def test_no_width_between_phone_and_desk_scrolls_sideways(chromium: Browser, gua
         # The widest bar: an administrator may see every page.
         log_in(page, "admin", "correct horse")
         expect(page.get_by_role("link", name="Access", exact=True)).to_be_visible()
-        send(page, guarded, "dags", {"name": "sideways", "spec": "steps: [echo x]\n"})
+        steps = [{"name": "W" * 40, "command": "echo x"}, {"name": "b", "command": "echo x", "depends": "W" * 40}]
+        spec = json.dumps({"type": "graph", "steps": steps})
+        send(page, guarded, "dags", {"name": "sideways", "spec": spec})
         send(page, guarded, "dags/sideways/start", {"dagRunId": "r1"}, status=200)
         page.route("**/dag-runs?*", of_last_year)
         page.get_by_role("link", name="Runs", exact=True).click()
         expect(page.get_by_role("row", name="sideways")).to_contain_text("12 min 34 s")
         for width in (320, 768, 820, 900, 1024):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+        # All links fit into one line of a small desk screen, also if the documentation is one of them.
+        page.set_viewport_size({"width": 1280, "height": 800})
+        bar = page.get_by_role("banner")
+        bar.get_by_role("link", name="API").evaluate(
+            "each => { const docs = each.cloneNode(); docs.textContent = 'Docs'; each.before(docs); }"
+        )
+        tops = bar.locator("a, button").evaluate_all("all => all.map((each) => each.getBoundingClientRect().top)")
+        assert max(tops) - min(tops) < 12
+
+        page.goto(f"{origin(guarded)}/flows/#/dags/sideways")
+        expect(page.get_by_role("cell", name="W" * 40, exact=True).last).to_be_attached()
+        for width in (320, 765, 900):
             page.set_viewport_size({"width": width, "height": 800})
             assert page.evaluate("document.documentElement.scrollWidth") <= width
 

@@ -151,7 +151,7 @@ export function dag(page) {
           h("td", { class: "main" }, h("span", { class: "name" }, step.name), h("div", { class: "mono faint clip" }, what(step)),
             step.description && h("div", { class: "faint clip" }, step.description)),
           h("td", { class: "state" }, badge(latest.get(step.name) ?? "not_started")),
-          h("td", { class: "wide faint" }, (step.depends ?? []).join(", ")))))),
+          h("td", { class: "wide faint depends" }, (step.depends ?? []).join(", ")))))),
       it.steps.length > state.most && h("p", {}, h("button", { type: "button", onclick: () => { state.most += MOST_ROWS; draw(); } },
         `Show more of ${it.steps.length} steps`)));
   }
