@@ -29,6 +29,17 @@ STEP_PLACE = """(canvas) => {
 """Where on the screen some step of the picture is."""
 
 
+TONES = """(canvas) => {
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const tones = [];
+  for (let at = 0; at < data.length; at += 4) {
+    if (data[at + 3] === 255) tones.push(data[at] + data[at + 1] + data[at + 2]);
+  }
+  return { different: new Set(tones).size, mean: tones.reduce((sum, each) => sum + each, 0) / tones.length / 765 };
+}"""
+"""How many different tones the boxes of a canvas have, and how light they are: from 0 to 1."""
+
+
 BEYOND = """(text, [beside, side]) => text.getBoundingClientRect().right
   - text.parentElement.querySelector(beside).getBoundingClientRect()[side]"""
 """How far a text reaches beyond a side of what is drawn beside it, in pixels."""
@@ -100,6 +111,31 @@ def test_a_picture_of_any_size_is_never_an_empty_box(look: Look, system: Embedde
         assert box is not None
         assert room is not None
         assert box["width"] <= room["width"]
+
+
+def test_a_picture_on_a_canvas_is_printed_light_and_can_be_read_in_forced_colours(look: Look, system: Embedded) -> None:
+    steps = "".join(f"  - {{name: p{n}, command: 'true'}}\n" for n in range(260))
+    system.client.create("on-paper", f"steps:\n{steps}")
+    warned = ("willReadFrequently",)  # of the reading below
+    with look("#/dags/on-paper", stored={"dagway theme": "dark"}, expected=warned) as page:
+        picture = page.get_by_role("img", name="Graph of 260 steps")
+        expect(picture).to_have_attribute("data-map", "false")
+        for _ in range(6):
+            page.get_by_role("button", name="Zoom in").click()
+        expect(picture).to_have_attribute("data-map", "true")
+        assert picture.evaluate(TONES)["mean"] < 0.4
+        page.evaluate(
+            f"""() => matchMedia("print").addEventListener("change", (paper) => {{
+                if (paper.matches) globalThis.printed = ({TONES})(document.querySelector(".big-graph"));
+            }})"""
+        )
+        page.pdf()
+        assert page.evaluate("printed")["mean"] > 0.6
+
+        page.emulate_media(forced_colors="active")
+        page.get_by_role("button", name="Fit").click()
+        expect(picture).to_have_attribute("data-map", "false")
+        assert picture.evaluate(TONES)["different"] > 1
 
 
 def test_a_workflow_of_few_steps_with_very_many_lines_is_drawn_at_once(look: Look, system: Embedded) -> None:

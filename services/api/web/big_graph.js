@@ -11,6 +11,7 @@ const CLOSEST = 2;
 const READABLE = 0.45;
 const STEP = 1.25;
 const LETTERS = 12.5;
+const PAPER = matchMedia("print");
 
 export class BigGraph {
   constructor() {
@@ -27,7 +28,13 @@ export class BigGraph {
   mount(root) {
     root.append(this.canvas);
     this.resizing.observe(root);
-    return () => this.resizing.disconnect();
+    // Paper is light, whatever the theme is.
+    const repaint = () => this.draw();
+    PAPER.addEventListener("change", repaint);
+    return () => {
+      this.resizing.disconnect();
+      PAPER.removeEventListener("change", repaint);
+    };
   }
 
   /** Show these steps: `{name, depends, label, href}`. */
