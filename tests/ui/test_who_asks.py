@@ -1,5 +1,6 @@
 """Each kind of login, under a base path too, and the pages while the gateway is unreachable."""
 
+import json
 import re
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from tests.harness.browser import watched
 from tests.harness.cluster import Embedded
 from tests.harness.oidc_provider import CLIENT_ID, CLIENT_SECRET, OidcProvider
 from tests.harness.procs import DagwayProcess
-from tests.ui.conftest import BOTH_GUARDED, Look, log_in, origin, send
+from tests.ui.conftest import BOTH_GUARDED, USERS, Look, log_in, origin, send
 
 
 @BOTH_GUARDED
@@ -91,6 +92,22 @@ def test_a_viewer_sees_no_buttons_that_fail_after_an_outage_and_no_name_after_th
         expect(page.get_by_role("navigation")).to_have_count(0)
         log_in(page, "late", "just looking")
         expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
+
+
+def test_a_node_that_refuses_this_server_does_not_end_the_login(
+    chromium: Browser, guarded: DagwayProcess, tmp_path: Path
+) -> None:
+    far = [{"name": "far", "apiBaseURL": f"{origin(guarded)}/flows/api/v2"}]
+    with Embedded(tmp_path, env=USERS | {"DAGWAY_REMOTE_NODES": json.dumps(far)}) as near:
+        door = f"{origin(near)}/flows/#/dags"
+        with watched(chromium, door, expected=("status of 401", "status of 403")) as page:
+            log_in(page, "admin", "correct horse")
+            node = page.get_by_label("Node")
+            node.select_option("far")
+            expect(page.get_by_role("alert")).to_contain_text("This request has no valid credentials")
+            expect(page.get_by_role("button", name="Log out")).to_be_visible()
+            node.select_option("local")
+            expect(page.get_by_role("button", name="New DAG", exact=True)).to_be_visible()
 
 
 def test_a_dialog_is_there_again_when_its_person_has_logged_in_again(chromium: Browser, guarded: DagwayProcess) -> None:

@@ -21,6 +21,11 @@ export class ApiError extends Error {
   get passing() {
     return this.status === 0 || this.status >= 502;
   }
+
+  /** Whether this server knows nobody by the session. A remote node that refuses this server's own login is something else. */
+  get loggedOut() {
+    return this.status === 401 && this.code !== "bad_gateway";
+  }
 }
 
 /** Called after each request with its error, if any; after a 401; and when a change is accepted but not recorded yet. */
@@ -64,7 +69,7 @@ export async function request(method, where, { query, body, headers, signal, acc
   }
   const refused = await refusal(response);
   listeners.outcome(refused.passing ? refused : null);
-  if (response.status === 401 && where !== PASSWORD) listeners.unauthorized(refused);
+  if (refused.loggedOut && where !== PASSWORD) listeners.unauthorized(refused);
   throw refused;
 }
 

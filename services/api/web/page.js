@@ -86,7 +86,7 @@ export class Page {
       error.status === 400 && Object.keys(this.place.query).length > 0
         && h("p", {}, h("a", { href: to(this.place.parts) }, "Open this page without its filters")),
       // The provider knows the user, and leads back here.
-      error.status === 401 && settings.auth === "oidc"
+      error.loggedOut && settings.auth === "oidc"
         && h("p", {}, h("button", { type: "button", class: "primary", onclick: () => location.reload() }, "Log in"))));
   }
 }
