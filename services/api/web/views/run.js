@@ -198,6 +198,8 @@ export function run(page) {
     }));
     const whole = withOpened(drawn, state.opened, childPlace);
     return [
+      // A link may name a step that the DAG had in another run.
+      chosen && !node && allNodes().length > 0 && h("p", { class: "call reason", role: "status", key: "unknown" }, `This run has no step “${chosen}”.`),
       failedSteps(state, allNodes(), (step) => place({ ...NO_LOG, step }), () => draw()),
       h("div", { class: "choice", role: "group", "aria-label": "Picture", key: "pictures" }, ["graph", "gantt"].map((kind) =>
         h("button", { type: "button", "aria-pressed": String(kind === shape), onclick: () => stay({ view: kind === "graph" ? "" : kind }) },
