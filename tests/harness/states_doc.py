@@ -48,7 +48,7 @@ _RUN_MEANINGS = {
 }
 _NODE_MEANINGS = {
     NodeStatus.NOT_STARTED: "It waits for the steps that it depends on.",
-    NodeStatus.RUNNING: "It runs, or waits for a worker, a place, its next try or its sub-runs.",
+    NodeStatus.RUNNING: "It runs, or waits for a worker, a place, its next attempt or its sub-runs.",
     NodeStatus.WAITING: "It waits for a person, or a sub-run of it does.",
     NodeStatus.SUCCEEDED: "It succeeded, or failed with `markSuccess`.",
     NodeStatus.PARTIALLY_SUCCEEDED: "A sub-run of it succeeded partially.",

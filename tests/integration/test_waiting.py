@@ -225,7 +225,7 @@ def test_a_step_between_two_tries_says_when_the_next_one_is(rig: Asker) -> None:
     rig.report(begun)
     assert rig.why_step("r1") is None
     rig.end("r1/work", "failed")
-    assert rig.why_step("r1") == "its next try, not before 2026-11-24T12:01:00+00:00"
+    assert rig.why_step("r1") == "its next attempt, not before 2026-11-24T12:01:00+00:00"
 
 
 def test_the_command_line_tells_the_same(rig: Asker) -> None:

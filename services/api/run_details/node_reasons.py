@@ -26,7 +26,7 @@ def node_reason(
     if state.waits:
         return "its turn in the pools"
     if state.retry_at is not None and state.retry_at > now:
-        return f"its next try, not before {_moment(state.retry_at)}"
+        return f"its next attempt, not before {_moment(state.retry_at)}"
     if not state.dispatched:
         return ""
     if state.worker_id is not None:
