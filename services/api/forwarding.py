@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
@@ -25,6 +26,9 @@ _STREAM = "text/event-stream"
 _AT_ONCE_BYTES = 64 * 1024
 _PASSED_ON = ("Accept", "Content-Type", "Idempotency-Key", "If-Match", "Last-Event-ID")
 _PASSED_BACK = ("ETag", "Retry-After")
+_DATA = re.compile(r"(?:application/(?:json|x-ndjson)|text/plain)(?: ?; ?[\w.=\"-]+)*", re.ASCII | re.IGNORECASE)
+"""Media types of a node's answers that are passed back. Of any other, such as a page, a browser makes a file: a page at
+our address could do all that the user may."""
 
 
 @cache
@@ -96,7 +100,8 @@ def _passed_back(node: RemoteNode, answer: urllib3.BaseHTTPResponse) -> ApiRespo
     answer.release_conn()
     if answer.status >= 400:
         raise Problem(answer.status, "bad_gateway", _message(data) or f"Node {node.name!r} refused the request")
-    kind = answer.headers.get("Content-Type", "application/octet-stream")
+    kind = answer.headers.get("Content-Type", "")
+    kind = kind if _DATA.fullmatch(kind) else "application/octet-stream"
     back = {name: answer.headers[name] for name in _PASSED_BACK if name in answer.headers}
     if not data:
         return ApiResponse(answer.status, headers=back)
@@ -164,6 +169,6 @@ def _wait_s(query: list[tuple[str, str]]) -> float:
 def _message(data: bytes) -> str:
     try:
         content: Any = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     return str(content.get("message", ""))[:1000] if isinstance(content, dict) else ""
