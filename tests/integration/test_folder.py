@@ -152,6 +152,22 @@ def test_unreadable_files_do_not_block_others(stack: Stack, tmp_path: Path) -> N
     eventually(lambda: dags(stack) == {"a", "b", "new"})
 
 
+def test_no_link_shows_what_is_outside_of_the_file_system_of_the_folder(stack: Stack, tmp_path: Path) -> None:
+    dags_dir, repository = tmp_path / "dags", tmp_path / "repository.yaml"
+    dags_dir.mkdir()
+    repository.write_text(STEPS)
+    (dags_dir / "within.yaml").symlink_to(repository)
+    for name, target in {"environ": "/proc/self/environ", "again": "environ.yaml", "mounts": "/proc/mounts"}.items():
+        (dags_dir / f"{name}.yaml").symlink_to(target)
+
+    follower(stack, dags_dir).run_once()
+
+    assert dags(stack) == {"within"}
+    assert {(row["name"], row["problem"]) for row in stack.rows(t.passed_over)} == {
+        (f"{name}.yaml", "cannot be read: a link to another file system") for name in ("environ", "again", "mounts")
+    }
+
+
 def test_a_file_that_could_not_be_read_is_tried_again(
     stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

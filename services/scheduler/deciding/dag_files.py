@@ -43,8 +43,15 @@ class FolderFull(Conflict):
 
 
 def read_data(path: Path) -> bytes:
-    """Return the content of a file. Raises ``OSError`` if it cannot be read or is larger than 1 MiB."""
+    """Return the content of a file. Raises ``OSError`` if it cannot be read or is larger than 1 MiB.
+
+    A link must stay on its file system. Others than the administrator may write the folder, and everybody can see a DAG:
+    a link could show them the environment of this process in ``/proc``, or a secret that is mounted elsewhere.
+    """
     with path.open("rb") as file:
+        found, named = os.fstat(file.fileno()), path.lstat()
+        if not os.path.samestat(found, named) and found.st_dev != named.st_dev:
+            raise OSError(errno.EXDEV, "a link to another file system")
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise OSError(errno.EFBIG, "larger than 1 MiB")
