@@ -33,8 +33,8 @@ DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "values",
-        "Large numbers in JSON become `1e+06`, and objects Go's `map[k:v]`.",
-        "Numbers keep their digits, objects are compact JSON.",
+        "Large numbers in JSON become `1e+06`, objects Go's `map[k:v]`, and a missing value `<nil>`.",
+        "Numbers keep their digits, objects are compact JSON, and a missing value is empty.",
         "The next step must be able to read the value.",
         "json-values",
         _LOGS,

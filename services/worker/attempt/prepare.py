@@ -13,6 +13,7 @@ from services.worker.inputs.secret_values import SecretResolver
 from services.worker.inputs.workspace import Workspace
 from services.worker.output.masking import Masker
 from services.worker.process.capture import Interrupted, exit_code_in, run_command_in
+from services.worker.process.jq_filter import run_filter_in
 from services.worker.process.outcome import Result
 from services.worker.process.shells import condition_shell
 from services.worker.process.supervisor import Supervisor
@@ -41,10 +42,12 @@ def evaluate_dag(task: Task, supervisor: Supervisor, workspace: Workspace, outbo
     given = task.options["prepare"]
     dag = Dag.model_validate(given["dag"])
     host = host_variables()
-    run = run_command_in(supervisor, host, str(folder))
-    env = resolve_env(dag.env, host, run)
+    run, run_filter = run_command_in(supervisor, host, str(folder)), run_filter_in(supervisor)
+    env = resolve_env(dag.env, host, run, run_filter)
     run = run_command_in(supervisor, {**host, **dict(env)}, str(folder))
-    params, params_text = resolve_params(dag, given["given"], env=env, lookup=host, run_command=run)
+    params, params_text = resolve_params(
+        dag, given["given"], env=env, lookup=host, run_command=run, run_filter=run_filter
+    )
     if dag.param_schema:
         scope = Scope((dict(env), host))
         reach = workspace.reach(task)
@@ -108,7 +111,7 @@ def _check(
         return [], ""
     masker = Masker(inputs.hidden)
     try:
-        environment = build_environment(task, inputs, {}, None)
+        environment = build_environment(task, inputs, {}, None, run_filter_in(supervisor))
         cwd, shell = str(workspace.directory(task, inputs)), condition_shell(None, dag.shell, environment.full)
         unmet, why = check_each(
             dag.preconditions,

@@ -33,6 +33,7 @@ from services.worker.output.masking import Masker
 from services.worker.output.opened_by_name import scripts_open_by_name, texts_of
 from services.worker.process.capture import CommandFailed, Interrupted, exit_code_in, run_command_in
 from services.worker.process.guardian_client import GuardianClient
+from services.worker.process.jq_filter import run_filter_in
 from services.worker.process.outcome import Result
 from services.worker.process.shells import condition_shell
 from services.worker.process.supervisor import StopRequest, Supervisor
@@ -132,7 +133,12 @@ class AttemptRunner:
         policy = task.step.retry_policy if task.kind == "step" else None
         try:
             environment = build_environment(
-                task, inputs, reserved, run_command_in(supervisor, process, cwd), mask=masker.text
+                task,
+                inputs,
+                reserved,
+                run_command_in(supervisor, process, cwd),
+                run_filter_in(supervisor),
+                mask=masker.text,
             )
             execution = _Execution(task, stop, inputs, files, masker, supervisor, environment, cwd)
             follow_logs(self._open_logs(execution))

@@ -22,6 +22,7 @@ from services.worker.process.capture import CommandFailed
 from shared.contracts.tasks import StepRef, Task
 from shared.language.expansion.expand import ExpansionError, RunCommand, Scope, StepFacts, expand
 from shared.language.expansion.references import names_in
+from shared.language.expansion.scope import RunFilter
 from shared.language.expansion.secret_params import secrets_in
 from shared.tracing import here
 from shared.workspaces import plain_name
@@ -160,6 +161,7 @@ def build_environment(
     inputs: Inputs,
     reserved: Mapping[str, str],
     run_command: RunCommand | None,
+    run_filter: RunFilter | None = None,
     *,
     mask: Callable[[str], str] = str,
 ) -> Environment:
@@ -187,7 +189,8 @@ def build_environment(
     host = host_variables()
     below = (params, outputs, inputs.secrets, inputs.base)
     trusted = _trusted_names(task, inputs, local, everything)
-    step_env = _step_env(task, Scope((everything, *below), steps, trusted=trusted, host=host), run_command, mask)
+    scope = Scope((everything, *below), steps, trusted=trusted, host=host, run_filter=run_filter)
+    step_env = _step_env(task, scope, run_command, mask)
     trusted = _with_step_env(
         task, trusted, ({*everything, *params, *outputs, *inputs.secrets} - trusted) | steps.keys()
     )
@@ -195,8 +198,14 @@ def build_environment(
     return Environment(
         process=({"TRACEPARENT": str(attempt)} if (attempt := here()) is not None else {})
         | {name: value for name, value in merged.items() if _exportable(name, value)},
-        textual=Scope((local, step_env, params, outputs), steps, trusted=trusted, paths_only=(inputs.base,)),
-        full=Scope((everything, step_env, *below, host), steps, trusted=trusted),
+        textual=Scope(
+            (local, step_env, params, outputs),
+            steps,
+            trusted=trusted,
+            paths_only=(inputs.base,),
+            run_filter=run_filter,
+        ),
+        full=Scope((everything, step_env, *below, host), steps, trusted=trusted, run_filter=run_filter),
     )
 
 

@@ -23,6 +23,7 @@ from shared.language.expansion.references import (
     Piece,
     Reference,
     Substitution,
+    may_be_filter,
     namespaced_name,
     parse,
 )
@@ -102,7 +103,10 @@ def is_literal(text: str) -> bool:
 
 
 def unresolved(text: str, known: Mapping[str, object]) -> bool:
-    """Return whether ``text`` refers to a variable that is not in ``known``. A leading ``~`` refers to ``HOME``."""
+    """Return whether ``text`` refers to a variable that is not in ``known``, or has a filter that a worker must apply.
+
+    A leading ``~`` refers to ``HOME``.
+    """
     if _HOME.match(text) and "HOME" not in known:
         return True
     for piece in parse(text):
@@ -110,7 +114,7 @@ def unresolved(text: str, known: Mapping[str, object]) -> bool:
             plain = _as_operator(piece) if "-" in piece.name else piece
             # A number is a positional parameter, never a variable of the host.
             known_name = plain.name in known or namespaced_name(plain) in known
-            if not (known_name or plain.name.isdigit()) or unresolved(plain.word, known):
+            if not (known_name or plain.name.isdigit()) or unresolved(plain.word, known) or may_be_filter(plain.path):
                 return True
         elif isinstance(piece, Backtick) or (isinstance(piece, Arithmetic) and _arithmetic_unresolved(piece, known)):
             return True

@@ -15,6 +15,7 @@ __all__ = [
     "Piece",
     "Reference",
     "Substitution",
+    "may_be_filter",
     "names_in",
     "namespaced_name",
     "parse",
@@ -30,6 +31,8 @@ _BRACED = re.compile(
     rf"(\.(?:[^{{}}:'`$\s\"\[\]]|\[[^\[\]{{}}'`$\"\n]*\]|\[{_QUOTED_KEY}\]|{_QUOTED_KEY})+)?"
     r"((?::\d{1,9}){1,2})?\}"
 )
+_FILTER = re.compile(r"\$\{([A-Za-z0-9_]+)(\.[^{}`]+)\}")
+_MINUS = re.compile(r"\w-")
 _PATH_STEP = re.compile(
     r"(?:\.?\[(?P<index>-?\d{1,9})\]"
     r"|\.?\[(?P<low>-?\d{1,9})?:(?P<high>-?\d{1,9})?\]"
@@ -52,6 +55,7 @@ class Reference:
     """``$NAME``, ``${NAME.path}``, ``${id.stdout:0:5}``, ``${#NAME}`` or ``${NAME<operator>word}``.
 
     - ``source``: the text as written.
+    - ``path``: a path into a JSON value, or a jq filter: ``.a[0]``, ``.a | length``.
     - ``bare``: the reference is written without braces.
     - ``quoted``: the reference stands alone between double quotes. ``source`` then includes the quotes.
     - ``kept``: the reference is next to a single quote, so textual mode leaves it to the shell.
@@ -178,6 +182,8 @@ def _reference_at(text: str, at: int) -> Reference | None:
         numbers = tuple(int(part) for part in simple[3].split(":")[1:]) if simple[3] else ()
         if simple[2] or ("-" not in simple[1] and not numbers):
             return Reference(simple[0], simple[1], simple[2] or "", numbers)
+    if (filtered := _FILTER.match(text, at)) is not None:
+        return Reference(filtered[0], filtered[1], filtered[2])
     end = _closing(text, at + 1, "{", "}")
     if end < 0:
         return None
@@ -236,6 +242,11 @@ def names_in(text: str) -> frozenset[str]:
         elif not isinstance(piece, str):
             found |= names_in(piece.command)
     return frozenset(found)
+
+
+def may_be_filter(path: str) -> bool:
+    """Return whether ``path`` is a jq filter, such as ``.a | length``, or may be one, such as ``.a-1``."""
+    return bool(path) and (path_steps(path) is None or _MINUS.search(path) is not None)
 
 
 def path_steps(path: str) -> tuple[PathStep, ...] | None:

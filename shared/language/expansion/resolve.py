@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from shared.language.expansion.expand import RunCommand, Scope, expand, expand_text, needs_shell, unresolved
 from shared.language.expansion.params_syntax import go_quote, params_json, parse_params_text
 from shared.language.expansion.references import names_in
+from shared.language.expansion.scope import RunFilter
 from shared.language.expansion.size import MOST_VALUES_CHARS, check_size
 from shared.language.model import Dag, Pairs
 
@@ -24,7 +25,12 @@ __all__ = [
 _NO_VALUES: Mapping[str, str] = {}
 
 
-def resolve_env(env: Pairs, lookup: Mapping[str, str] = _NO_VALUES, run_command: RunCommand | None = None) -> Pairs:
+def resolve_env(
+    env: Pairs,
+    lookup: Mapping[str, str] = _NO_VALUES,
+    run_command: RunCommand | None = None,
+    run_filter: RunFilter | None = None,
+) -> Pairs:
     """Return ``env`` with its values evaluated in order.
 
     A value can refer to the entries before it, then to the variables in ``lookup``. A variable that is not set is
@@ -37,7 +43,8 @@ def resolve_env(env: Pairs, lookup: Mapping[str, str] = _NO_VALUES, run_command:
     found: list[tuple[str, str]] = []
     chars = 0
     for name, text in env:
-        value = expand(text, Scope((seen,), trusted=frozenset(seen), host=lookup), run_command)
+        scope = Scope((seen,), trusted=frozenset(seen), host=lookup, run_filter=run_filter)
+        value = expand(text, scope, run_command)
         chars += len(name) + len(value)
         check_size(chars, MOST_VALUES_CHARS)
         seen[name] = value
@@ -52,6 +59,7 @@ def resolve_params(
     env: Pairs = (),
     lookup: Mapping[str, str] = _NO_VALUES,
     run_command: RunCommand | None = None,
+    run_filter: RunFilter | None = None,
 ) -> tuple[Pairs, str | None]:
     """Return the run's parameters in order, and the value of ``DAGU_PARAMS_JSON`` (``None`` if there are none).
 
@@ -67,7 +75,8 @@ def resolve_params(
     seen: dict[str, str] = {}
     own = frozenset((*defaults, *(name for name, _ in env))) - {*_from_outside(defaults, given)}
     # To the defaults, ``env`` is from outside: a reference to it behind a backslash stays as written, as in Dagu.
-    trusted = Scope((seen,), trusted=own, host={**lookup, **dict(env)})
+    trusted = Scope((seen,), trusted=own, host={**lookup, **dict(env)}, run_filter=run_filter)
+    # Without filters: what a request gives never acts as code.
     outside = Scope((seen,))
     chars = 0
     for name in defaults | given:
@@ -124,8 +133,8 @@ def _repeats(given: str, default: str | None) -> bool:
 def needs_worker(dag: Dag) -> bool:
     """Return whether only a worker can evaluate the dag's env and params.
 
-    That is the case if a value runs a command, if a value refers to a variable that no earlier entry sets (the host may
-    set it), or if the params must satisfy a schema.
+    That is the case if a value runs a command or a filter, if a value refers to a variable that no earlier entry sets
+    (the host may set it), or if the params must satisfy a schema.
     """
     known: dict[str, object] = {}
     for name, text in dag.env:

@@ -1,13 +1,18 @@
 """The values that references refer to: variables in order of precedence, and facts about steps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shared.language.expansion.params_syntax import json_scalar_text, parse_json
-from shared.language.expansion.references import PathStep, Reference, namespaced_name, path_steps
+from shared.language.expansion.references import PathStep, Reference, may_be_filter, namespaced_name, path_steps
 
-__all__ = ["Scope", "StepFacts", "in_namespace", "known_value", "substring", "value_of"]
+__all__ = ["RunFilter", "Scope", "StepFacts", "in_namespace", "known_value", "substring", "value_of"]
+
+RunFilter = Callable[[str, str], str | None]
+"""Applies a jq filter (the second text) to a JSON text. Returns the first result as JSON, ``None`` if there is none.
+
+It raises ``ExpansionError`` if the filter exceeds a limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,7 @@ class Scope:
     - ``paths_only``: variables with the lowest precedence, used only for references with a path (``${X.a}``). The shell
       has these variables too and can expand ``${X}``, but not a path.
     - ``host``: variables with the lowest precedence that the workflow, or the part of it at hand, does not set.
+    - ``run_filter``: applies the jq filter of a reference. Without it, such a reference is one to nothing.
     """
 
     maps: Sequence[Mapping[str, str]] = ()
@@ -40,6 +46,7 @@ class Scope:
     trusted: frozenset[str] = frozenset()
     paths_only: Sequence[Mapping[str, str]] = ()
     host: Mapping[str, str] = field(default_factory=dict)
+    run_filter: RunFilter | None = None
 
     def lookup(self, name: str) -> str | None:
         """Return the value of a variable, or ``None`` if it is neither in ``maps`` nor in ``host``."""
@@ -85,16 +92,17 @@ def value_of(piece: Reference, scope: Scope) -> str | None:
     """Return the value of a reference without operators, or ``None`` if no such variable or step is defined."""
     if piece.path:
         facts = scope.steps.get(piece.name)
-        found = _step_property(facts, piece) if facts is not None else _NOT_A_STEP
+        found = _step_property(facts, piece, scope) if facts is not None else _NOT_A_STEP
         if found is not _NOT_A_STEP:
             return found  # type: ignore[no-any-return]
     value = scope.lookup(piece.name)
     if not piece.path:
         return _found(piece.name, scope.paths_only) if value is None and piece.namespaced else value
+    run_filter = None if piece.bare else scope.run_filter
     if value is None:
         value = _found(piece.name, scope.paths_only)
-        return None if value is None else _at_path(value, piece.path)
-    inner = _at_path(value, piece.path)
+        return None if value is None else _at_path(value, piece.path, run_filter)
+    inner = _at_path(value, piece.path, run_filter)
     if inner is None and piece.bare:
         return value + piece.path
     return inner
@@ -103,10 +111,10 @@ def value_of(piece: Reference, scope: Scope) -> str | None:
 _NOT_A_STEP: Any = object()
 
 
-def _step_property(facts: StepFacts, piece: Reference) -> Any:
+def _step_property(facts: StepFacts, piece: Reference, scope: Scope) -> Any:
     name, dot, rest = piece.path[1:].partition(".")
     if name == "output" and facts.output is not None:
-        return _at_path(facts.output, dot + rest) if rest else facts.output
+        return _at_path(facts.output, dot + rest, scope.run_filter) if rest else facts.output
     texts = {"stdout": facts.stdout, "stderr": facts.stderr}
     texts["exit_code"] = texts["exitCode"] = str(facts.exit_code)
     if rest or name not in texts:
@@ -117,15 +125,24 @@ def _step_property(facts: StepFacts, piece: Reference) -> Any:
     return substring(text, ":".join(map(str, piece.slice))) if piece.slice else text
 
 
-def _at_path(value: str, path: str) -> str | None:
-    """Return the value at a JSON path in ``value``: empty if it is missing, ``None`` if ``value`` is not JSON."""
+def _at_path(value: str, path: str, run_filter: RunFilter | None) -> str | None:
+    """Return the value at a JSON path in ``value``, or the first result of a jq filter.
+
+    It is empty if the path is missing, and ``None`` if ``value`` is not JSON or the filter fails.
+    """
     steps = path_steps(path)
-    if steps is None or value.lstrip()[:1] not in ("{", "["):
+    if value.lstrip()[:1] not in ("{", "[") or (steps is None and run_filter is None):
         return None
-    found: Any = parse_json(value)
-    if found is None:
+    whole: Any = parse_json(value)
+    if whole is None:
         return None
-    return json_scalar_text(_first(found, steps))
+    found = None if steps is None else _first(whole, steps)
+    if found is None and run_filter is not None and may_be_filter(path):
+        result = run_filter(value, path)
+        if result is None and steps is None:
+            return None
+        found = None if result is None else parse_json(result)
+    return json_scalar_text(found)
 
 
 def _first(value: Any, steps: tuple[PathStep, ...]) -> Any:
@@ -138,8 +155,9 @@ def _first(value: Any, steps: tuple[PathStep, ...]) -> Any:
         if at == len(steps):
             return value
         if isinstance(value, (dict, list)):
-            items = value.values() if isinstance(value, dict) else value
-            todo += [(item, at + 1) for item in reversed(list(items))]
+            # The first item of an object is, as in Dagu, the one whose name comes first in the alphabet.
+            items = [value[name] for name in sorted(value)] if isinstance(value, dict) else value
+            todo += [(item, at + 1) for item in reversed(items)]
     return None
 
 

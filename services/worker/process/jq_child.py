@@ -1,4 +1,4 @@
-"""The jq executor's child process. It runs as a script and imports nothing of Dagway.
+"""The child process that applies a jq filter. It runs as a script and imports nothing of Dagway.
 
 Keys are sorted in the input and in the output. Numbers and characters such as ``<`` are written as Dagu's jq executor
 writes them.
@@ -36,6 +36,9 @@ def main() -> int:
         given = _input(order["input"])
         program = jq.compile(order["filter"])
         for result in program.input_text(json.dumps(given, sort_keys=True)):
+            if order["first"]:
+                json.dump(_plain(result), out, sort_keys=True)
+                break
             out.write(_text(result, raw=order["raw"]) + "\n")
         out.flush()
     except (ValueError, MemoryError, RecursionError) as error:

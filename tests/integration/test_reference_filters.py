@@ -1,0 +1,69 @@
+"""jq filters in references, such as ``${OUT.items | length}``, through a real worker and a real child process."""
+
+import json
+from typing import Any
+
+import pytest
+
+from services.worker.process import jq_filter
+from shared.language.model import Step, StepCommand
+from tests.harness.worker_rig import Rig, task
+
+VALUE = {
+    "arr": [3, 1, 2],
+    "n": 5,
+    "s": "it's $(id) `id`",
+    "o": {"z": 1, "a": [2]},
+    "rows": [{"name": "x", "v": 1}, {"name": "y", "v": 20}],
+}
+
+
+def shown(rig: Rig, text: str, **more: Any) -> str:
+    """Return what a step prints whose command has ``text`` between double quotes."""
+    step = Step(name="s", commands=(StepCommand(text=f'printf %s "<{text}>"'),), **more)
+    finished = rig.run(task(step, outputs=(("OUT", json.dumps(VALUE)),)))
+    assert finished.outcome == "succeeded", finished.error
+    return rig.log(finished, "stdout").decode()[1:-1]
+
+
+def test_a_filter_in_a_command_gives_its_first_result(rig: Rig) -> None:
+    cases = {
+        "${OUT.arr | length}": "3",
+        '${OUT.arr|map(tostring)|join(",")}': "3,1,2",
+        "${OUT.rows[] | select(.v > 10) | .name}": "y",
+        '${OUT.nope // "none"}': "none",
+        "${OUT.n-1} ${OUT.n / 2} ${OUT.n * 1000000}": "4 2.5 5000000",
+        "${OUT.arr | length as $x | $x}": "3",
+        "${OUT.o | to_entries | map(.key)}": '["a","z"]',
+        "${OUT.nope | .x}": "",
+        "${OUT.s | .}": "it's $(id) `id`",
+        "${OUT.arr | env | length} ${OUT.arr | $ENV.PATH}": "0 ",
+        "${OUT.arr | range(1e12)}": "0",
+    }
+    assert {text: shown(rig, text) for text in cases} == cases
+
+
+def test_a_filter_in_env_is_evaluated_too(rig: Rig) -> None:
+    env = (("N", "${OUT.arr | length}"), ("BAD", "${OUT.arr | nosuch}"))
+    assert shown(rig, "$N $BAD", env=env) == "3 "
+
+
+def test_a_filter_that_fails_stays_for_the_shell(rig: Rig) -> None:
+    step = Step(name="s", script="cat <<'E'\n${OUT.n | error}${OUT.n ? 1 : 2}\nE\n")
+    finished = rig.run(task(step, outputs=(("OUT", json.dumps(VALUE)),)))
+    assert rig.log(finished, "stdout") == b"${OUT.n | error}${OUT.n ? 1 : 2}\n"
+
+
+def test_an_endless_filter_fails_the_step(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jq_filter, "CPU_S", 0.0)
+    step = Step(name="s", commands=(StepCommand(text="echo ${OUT.n | last(range(1e12))}"),))
+    finished = rig.run(task(step, outputs=(("OUT", json.dumps(VALUE)),)))
+    assert (finished.outcome, "jq exceeded a limit" in finished.error) == ("broken", True), finished.error
+    assert "last(range(1e12))" in finished.error
+
+
+def test_a_worker_without_jq_says_what_to_install(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jq_filter, "find_spec", lambda _name: None)
+    step = Step(name="s", commands=(StepCommand(text="echo ${OUT.n | floor}"),))
+    finished = rig.run(task(step, outputs=(("OUT", json.dumps(VALUE)),)))
+    assert (finished.outcome, "pip install" in finished.error) == ("broken", True), finished.error
