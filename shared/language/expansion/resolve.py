@@ -72,6 +72,8 @@ def resolve_params(
     """
     defaults = {param.name: param.value for param in dag.params}
     given, was_json = _given(defaults, overrides_text)
+    if not was_json:
+        given = _among_themselves(given)
     seen: dict[str, str] = {}
     own = frozenset((*defaults, *(name for name, _ in env))) - {*_from_outside(defaults, given)}
     # To the defaults, ``env`` is from outside: a reference to it behind a backslash stays as written, as in Dagu.
@@ -117,6 +119,17 @@ def _given(defaults: Mapping[str, str], overrides_text: str) -> tuple[dict[str, 
     if not was_json:
         given = {name: text for name, text in given.items() if not _repeats(text, defaults.get(name))}
     return given, was_json
+
+
+def _among_themselves(given: Mapping[str, str]) -> dict[str, str]:
+    """Return the values of a request with references to those before them in it, wherever their defaults are."""
+    seen: dict[str, str] = {}
+    chars = 0
+    for name, text in given.items():
+        seen[name] = expand_text(text, Scope((seen,)))
+        chars += len(name) + len(seen[name])
+        check_size(chars, MOST_VALUES_CHARS)
+    return seen
 
 
 def only_defaults(dag: Dag, text: str) -> bool:

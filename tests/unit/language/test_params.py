@@ -51,6 +51,11 @@ def dag_of(text: str) -> Dag:
         ("[{A: 1}, {B: '${A}2'}]", "A=9", "A=9 B=92"),
         ("[{A: 1}]", 'B="x $A ${E} `id`"', "A=1 B=x 1 ${E} `id`"),
         ("[{A: 1}]", '{"B": "x $A"}', "A=1 B=x $A"),
+        ("[{A: 1}, {B: 2}]", "B=9 A=${B}", "A=9 B=9"),
+        ("[{A: 1}, {B: 2}, {M: 3}]", "B=${M} A=x${B}", "A=x${M} B=${M} M=3"),
+        ("[{M: 3}, {A: 1}, {B: 2}]", "B=${M}! A=x${B}", "M=3 A=x3! B=3!"),
+        ("[{A: 1}, {B: 2}]", "A=${B} B=$A", "A=${B} B=${B}"),
+        ("[{A: 1}, {B: 2}]", '{"B": "9", "A": "${B}"}', "A=${B} B=9"),
     ],
 )
 def test_overrides_are_merged_by_name(params: str, given_text: str, expected: str) -> None:
