@@ -71,6 +71,8 @@ changed. Differences:
   from a URL, and `validate` accepts that a param without a default is required.
 - As in Dagu, `start` and `retry` exit with 0 if the run was stopped, if its preconditions are not met, or if it
   waits for approval, and with 1 if it failed or succeeded only partially. With `--strict`, only success is 0.
+- A parameter behind `--` is one value with its spaces, quotes and `$`: `-- "A=1 B=2"` is the parameter `A` with the
+  value `1 B=2`. Dagu joins them and reads the text anew; `--params "A=1 B=2"` is such a text here too.
 - What the commands print has other words: `Result: Succeeded` of `status` is `succeeded` in the first line. Scripts use
   the exit code or `--json`.
 - `start` has no `--root` and `--parent`, which only Dagu's own processes use.

@@ -1,6 +1,7 @@
 """Dagu's options and arguments, so that its scripts and crontabs work here."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
@@ -55,17 +56,27 @@ def dag_name(text: str) -> str:
 def params_text(arguments: Sequence[str], option: str = "") -> str:
     """Return parameters in the form that the API reads. Arguments take precedence over the text of the option.
 
-    An argument is ``KEY=VALUE`` or a positional value, and arrives with its spaces and quotes.
+    An argument is ``KEY=VALUE`` or a positional value, and arrives with its spaces and quotes. A single one may also be
+    a JSON object or list, as in Dagu.
     """
     import json  # noqa: PLC0415 - most calls have no parameters
     import re  # noqa: PLC0415
 
     if not arguments:
         return option
+    "".join(arguments).encode()  # Raises an error here if an argument is not UTF-8 text.
+    if len(arguments) == 1 and arguments[0].lstrip()[:1] in ("{", "["):
+        with suppress(ValueError):
+            json.loads(arguments[0])
+            return arguments[0]
     pairs = [re.fullmatch(r"([A-Za-z_][A-Za-z0-9_.-]*)=(.*)", each, re.DOTALL) for each in arguments]
-    text = json.dumps(
+    if not re.search(r'["\\$`]', "".join(arguments)):
+        # As in Dagu. Of JSON, ``DAGU_PARAMS_JSON`` would be that text, and not the values of all params by name.
+        return " ".join(
+            f'"{each}"' if pair is None else f'{pair[1]}="{pair[2]}"'
+            for each, pair in zip(arguments, pairs, strict=True)
+        )
+    return json.dumps(
         [each if pair is None else {pair[1]: pair[2]} for each, pair in zip(arguments, pairs, strict=True)],
         ensure_ascii=False,
     )
-    text.encode()  # Raises an error here if an argument is not UTF-8 text.
-    return text
