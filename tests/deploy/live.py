@@ -1,5 +1,7 @@
 """Run every command of docs/operations unchanged on a real compose system: ``python -m tests.deploy.live``.
 
+It also runs every example there, whose sub-runs and steps are then on several workers.
+
 It needs a container engine that has the images in docker-compose.yml, or can pull and build them, and takes
 minutes. So it is not part of ``make test``, which only checks that no page is missing in ``ORDER``
 (``test_operations.py``). It works in a copy of the project and removes everything that it has created.
@@ -21,6 +23,7 @@ from typing import Any
 
 import urllib3
 
+from tests.deploy.live_examples import run_examples
 from tests.harness.eventually import eventually, free_port
 
 __all__ = ["ORDER", "PAGES", "ROOT", "System", "blocks", "runnable"]
@@ -72,6 +75,7 @@ class System:
             "COMPOSE_PROJECT_NAME": project,
             **(settings or {}),
         }
+        self._login = ""
         tracked = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, capture_output=True, check=True).stdout
         subprocess.run(["tar", "x", "-C", str(folder)], input=tracked, check=True)
 
@@ -86,7 +90,13 @@ class System:
             raise SystemExit(f"failed ({done.returncode}):\n{text}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
         return done.stdout
 
-    def _header(self) -> str:
+    @property
+    def login(self) -> str:
+        """The value of the ``Authorization`` header."""
+        self._login = self._login or self._log_in()
+        return self._login
+
+    def _log_in(self) -> str:
         """Log in as the first user, with the password from the environment file, as a reader of the pages does."""
         [password] = re.findall(r"^ADMIN_PASSWORD=(\w+)$", (self.folder / ".env").read_text(), re.MULTILINE)
         url = f"http://127.0.0.1:{self.port}/api/v2/auth/login"
@@ -110,10 +120,10 @@ class System:
         """Return the answer's body, or ``None`` for 404. ``key`` is the Idempotency-Key, for writes that are repeated.
 
         Raises:
-            AssertionError: no answer, or another status than 200, 201 and 404.
+            AssertionError: no answer, or another status than 200, 201 and 404. After 401 the next call logs in again.
         """
         data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json", "Authorization": self._header()}
+        headers = {"Content-Type": "application/json", "Authorization": self.login}
         try:
             answer = urllib3.request(
                 method,
@@ -125,12 +135,14 @@ class System:
             )
         except urllib3.exceptions.HTTPError as error:
             raise AssertionError(str(error)) from error
+        if answer.status == 401:
+            self._login = ""
         assert answer.status in {200, 201, 404}, (path, answer.status, answer.data)
         return answer.json() if answer.status != 404 else None
 
     def run(self, run_id: str) -> None:
         """Start a run and wait until it has succeeded, which shows that all services work."""
-        self.ask("POST", "/dags/hello/start", {"dagRunId": run_id})
+        eventually(lambda: self.ask("POST", "/dags/hello/start", {"dagRunId": run_id}, key=run_id), every_s=0.5)
         eventually(lambda: self._succeeded(run_id), every_s=0.5)
 
     def _succeeded(self, run_id: str) -> None:
@@ -183,6 +195,8 @@ def main() -> None:
                     assert system.ask("GET", "/dag-runs/hello/after-the-copy") is None, "it began after the backup"
                     assert system.ask("GET", "/dag-runs/hello/after-install") is not None, "the backup has it"
                 system.run(f"after-{page}")
+                if page == "install":
+                    sys.stdout.write(f"{run_examples(system.ask)} runs of the examples ended as they should\n")
             kill_schedulers(system)
             watched(system)
             sys.stdout.write("both schedulers were killed and the run succeeded; Prometheus scrapes every replica\n")

@@ -39,7 +39,7 @@ def say(finding: str) -> None:
 
 
 class DisturbedSystem(System):
-    """Adds to ``docker-compose.yml`` what ``live_faults.yml`` has, and logs in once.
+    """Adds to ``docker-compose.yml`` what ``live_faults.yml`` has.
 
     Services that are away are waited for. A run that ends otherwise than it should is an error at once.
     """
@@ -54,16 +54,6 @@ class DisturbedSystem(System):
         # A file that the caller has named, for instance for a build behind a proxy, stays.
         files = self._env.get("COMPOSE_FILE", "docker-compose.yml")
         self._env["COMPOSE_FILE"] = f"{files}:tests/deploy/live_faults.yml"
-        self._login = ""
-
-    def _header(self) -> str:
-        self._login = self._login or super()._header()
-        return self._login
-
-    @property
-    def login(self) -> str:
-        """The value of the ``Authorization`` header."""
-        return self._header()
 
     def create_dags(self) -> None:
         """Create the DAGs of this file. Of those with a long step only ``slow`` has a ``retryPolicy``."""
