@@ -32,7 +32,7 @@ IMAGES = ROOT / "deploy/image/bake.hcl"
 _NAMED = {
     "deploy/helm/dagway/Chart.yaml": r"^(?:version|appVersion): (\S+)",
     "deploy/helm/dagway/ci/*-values.yaml": r"^image: \{.*\btag: ([^,}\s]+)",
-    "docker-compose.yml": r"\$\{DAGWAY_VERSION:-([^}]+)\}",
+    "docker-compose.yml": r"image: dagway(?:-worker)?:(\S+)",
     "Dockerfile": r"--tag dagway(?:-worker)?:(\S+)",
     "deploy/image/bake.hcl": r'^variable "VERSION" \{\s+default = "([^"]+)"',
     "deploy/k8s/base/*.yaml": r"image: dagway(?:-worker)?:(\S+)",

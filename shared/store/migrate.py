@@ -28,6 +28,7 @@ from shared.errors import ConfigInvalid, StoreUnavailable
 from shared.private_files import private_file
 from shared.store.create_schema import create_tables
 from shared.store.engine import is_postgres, open_engine, store_errors
+from shared.store.tables import metadata
 from shared.store.time_limits import TimeLimits
 
 __all__ = ["HEAD", "SCRIPTS", "current", "migrate", "require_head", "revision"]
@@ -99,6 +100,7 @@ def migrate(url: str, *, scripts: Path = SCRIPTS, stop: threading.Event | None =
     empty database gets the schema of the last revision at once (ADR 61). On Postgres each revision is one transaction,
     except for indexes of large tables (``create_index_online``). A revision waits in short turns for the end of a
     transaction that reads a table, such as a backup's, and others use the table in between. ``stop`` ends such a wait.
+    A later schema stays as it is (see ``require_head``), so that an installation can go back to the version before.
 
     Raises:
         ConfigInvalid: another version of Dagway migrated the database, its encoding is not UTF8, or the database user
@@ -206,12 +208,25 @@ def _upgrade(connection: Connection, scripts: Path) -> str:
     try:
         command.upgrade(settings, "head")
     except util.CommandError as error:
+        if is_postgres(connection.engine) and (later := _later_revision(connection)):
+            return later
         # Alembic's text names the revision that it has no script for.
         raise ConfigInvalid(
             f"a newer version of Dagway migrated the database, or one from before the last release ({error}): "
             "install the newer one; older databases cannot be upgraded"
         ) from error
     return head
+
+
+def _later_revision(connection: Connection) -> str | None:
+    """Return the schema's revision if it is later than this program's and has all that this program uses."""
+    found = revision(connection)
+    if found is None or found <= HEAD:
+        return None
+    there = inspect(connection).get_multi_columns()
+    columns = {(name, each["name"]) for (_, name), of_table in there.items() for each in of_table}
+    used = {(table.name, column.name) for table in metadata.sorted_tables for column in table.columns}
+    return found if used <= columns else None
 
 
 def revision(connection: Connection) -> str | None:
