@@ -1,5 +1,6 @@
 """SELECTs that a connection prepares once: the same rows and errors as from SQLAlchemy."""
 
+import gc
 import tracemalloc
 
 import pytest
@@ -77,6 +78,7 @@ def test_workspaces_that_somebody_made_up_do_not_fill_the_memory(reader: Engine)
     def held_after(numbers: range) -> int:
         for number in numbers:
             reads.within(f"made-up-{number}").refused_files()
+        gc.collect()
         return tracemalloc.get_traced_memory()[0]
 
     tracemalloc.start()
