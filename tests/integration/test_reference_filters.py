@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from services.worker.attempt import policies
 from services.worker.process import jq_filter
-from shared.language.model import Step, StepCommand
-from tests.harness.worker_rig import Rig, task
+from shared.language.model import Condition, Dag, RepeatMode, RepeatPolicy, Step, StepCommand
+from tests.harness.worker_rig import Rig, command, task
 
 VALUE = {
     "arr": [3, 1, 2],
@@ -67,3 +68,25 @@ def test_a_worker_without_jq_says_what_to_install(rig: Rig, monkeypatch: pytest.
     step = Step(name="s", commands=(StepCommand(text="echo ${OUT.n | floor}"),))
     finished = rig.run(task(step, outputs=(("OUT", json.dumps(VALUE)),)))
     assert (finished.outcome, "pip install" in finished.error) == ("broken", True), finished.error
+
+
+def test_a_step_whose_time_is_over_starts_no_run_with_half_of_its_values(rig: Rig) -> None:
+    step = Step(name="s", call="child", param_pairs=(("N", "${OUT.arr | last(range(1e12))}"),))
+    finished = rig.run(task(step, outputs=(("OUT", json.dumps(VALUE)),), timeout_s=0.5))
+    assert (finished.outcome, finished.children) == ("timed_out", ())
+
+
+def test_a_run_whose_time_is_over_has_no_values_yet(rig: Rig) -> None:
+    dag = Dag(name="d", env=(("J", "[1]"), ("N", "${J.[0] | last(range(1e12))}")))
+    options = {"prepare": {"dag": dag.model_dump(mode="json"), "given": ""}}
+    finished = rig.run(task(command(), kind="prepare", options=options, timeout_s=0.5))
+    assert (finished.outcome, finished.outputs) == ("timed_out", {})
+
+
+def test_a_filter_counts_in_a_condition_after_the_time_of_the_step(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A process might need longer than this step has.
+    monkeypatch.setattr(policies, "run_filter_in", lambda _supervisor: lambda _given, _text: "5")
+    policy = RepeatPolicy(repeat=RepeatMode.UNTIL, condition=Condition(condition="${OUT.n | floor}", expected="5"))
+    step = command("sleep 60", repeat_policy=policy)
+    finished = rig.run(task(step, outputs=(("OUT", json.dumps(VALUE)),), timeout_s=0.5))
+    assert (finished.outcome, finished.repeat_condition_met) == ("timed_out", True)

@@ -18,6 +18,7 @@ from services.worker.inputs.environment import Environment
 from services.worker.inputs.named_files import EVERYTHING
 from services.worker.output.files import LogPaths
 from services.worker.process.capture import Interrupted, exit_code_in, run_command_in
+from services.worker.process.jq_filter import run_filter_in
 from services.worker.process.outcome import Result
 from services.worker.process.shells import condition_shell
 from services.worker.process.supervisor import Supervisor
@@ -99,8 +100,12 @@ def _condition_met(
     condition = task.step.repeat_policy.condition if task.step.repeat_policy is not None else None
     if condition is None:
         return None
+    run_filter = run_filter_in(supervisor)
     # The step's own output wins over an earlier step's output of the same name.
-    textual, full = (replace(scope, maps=(outputs, *scope.maps)) for scope in (environment.textual, environment.full))
+    textual, full = (
+        replace(scope, maps=(outputs, *scope.maps), run_filter=run_filter)
+        for scope in (environment.textual, environment.full)
+    )
     process = {**environment.process, **outputs}
     try:
         shell = condition_shell(task.step.shell, task.shell, full)

@@ -20,7 +20,7 @@ class CommandFailed(ValueError):
 
 
 class Interrupted(Exception):
-    """A stop or the timeout ended a back-quoted command or a condition; the supervisor says which of the two."""
+    """A stop or the timeout ended a back-quoted command, a filter or a condition; the supervisor says which it was."""
 
 
 def run_command_in(supervisor: Supervisor, env: Mapping[str, str], cwd: str) -> RunCommand:

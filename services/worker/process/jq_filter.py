@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from services.worker.process.capture import Interrupted
 from services.worker.process.supervisor import Supervisor
 from shared.language.expansion.scope import RunFilter
 from shared.language.expansion.size import ExpansionError
@@ -52,8 +53,8 @@ def exceeded(seconds: float) -> str:
 def run_filter_in(supervisor: Supervisor) -> RunFilter:
     """Return a function that applies the filter of a reference to a JSON text, under the attempt's timeout and stop.
 
-    It remembers the last results, since an expansion may ask more than once. After a stop it has no result: what runs
-    next ends at once.
+    It remembers the last results, since an expansion may ask more than once. The returned function raises
+    ``ExpansionError`` and ``Interrupted``.
     """
 
     @lru_cache(maxsize=_KEPT)
@@ -68,7 +69,7 @@ def run_filter_in(supervisor: Supervisor) -> RunFilter:
                 argv, env={}, cwd=os.sep, stdout=out.fileno(), stderr=err.fileno(), stdin=stdin.fileno()
             )
             if ended is None or supervisor.interrupted or supervisor.timed_out_after_s is not None:
-                return None
+                raise Interrupted(text)
             if ended.code is None:
                 raise ExpansionError(f"the filter `{text}` in a reference failed: {exceeded(CPU_S)}")
             if os.fstat(out.fileno()).st_size > _MAX_BYTES:
