@@ -31,7 +31,7 @@ _OUTPUT = re.compile(r"::output ([A-Za-z_][A-Za-z0-9_]{0,99})=(.*)\Z", re.DOTALL
 class Annotations:
     """The annotations of one stream: the last progress, the last remarks, the last value of each output.
 
-    ``max_output_bytes`` limits the total size of all output values.
+    ``max_output_bytes`` limits the total size of all outputs, with their names: values may be empty.
     """
 
     def __init__(self, max_output_bytes: int) -> None:
@@ -88,11 +88,12 @@ class Annotations:
         elif found := _OUTPUT.match(text):
             name, value = found[1], found[2].strip()
             # The last value of each name counts, and what the one before took is free again.
-            left = self._left + len(self.outputs.get(name, "").encode()) - len(value.encode())
+            before = self.outputs.get(name)
+            left = self._left + _size(name, before) - _size(name, value)
             if left < 0:
                 self._remark(
                     "warning",
-                    f"::output {name} is ignored: all ::output values of the step together exceed maxOutputSize",
+                    f"::output {name} is ignored: all ::output names and values together exceed maxOutputSize",
                 )
             else:
                 self._left = left
@@ -102,6 +103,10 @@ class Annotations:
         remark = Remark(level=level, text=text[:_MAX_TEXT])
         self.remarks = (*self.remarks, remark)[-_MAX_REMARKS:]
         self.version += 1
+
+
+def _size(name: str, value: str | None) -> int:
+    return 0 if value is None else len(name) + len(value.encode())
 
 
 def _next(data: bytes, after: int) -> int:

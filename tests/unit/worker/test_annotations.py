@@ -74,15 +74,23 @@ def test_the_number_and_length_of_remarks_are_limited() -> None:
 
 
 def test_an_output_that_is_set_again_takes_the_place_of_its_earlier_value() -> None:
-    found = annotations(*(b"::output DONE=%d\n::output OF=100\n" % number for number in range(101)), max_output_bytes=6)
+    found = annotations(
+        *(b"::output DONE=%d\n::output OF=100\n" % number for number in range(101)), max_output_bytes=12
+    )
 
     assert (found.outputs, found.remarks) == ({"DONE": "100", "OF": "100"}, ())
 
 
 def test_outputs_that_are_too_large_are_ignored_with_a_warning() -> None:
-    found = annotations(b"::output A=12345\n::output B=123456\n", max_output_bytes=10)
+    found = annotations(b"::output A=12345\n::output B=12345\n", max_output_bytes=11)
 
     assert found.outputs == {"A": "12345"}
     assert [one.text for one in found.remarks] == [
-        "::output B is ignored: all ::output values of the step together exceed maxOutputSize"
+        "::output B is ignored: all ::output names and values together exceed maxOutputSize"
     ]
+
+
+def test_names_without_values_do_not_fill_the_memory() -> None:
+    found = annotations(b"".join(b"::output N%04d=\n" % number for number in range(1000)), max_output_bytes=500)
+
+    assert (len(found.outputs), len(found.remarks)) == (100, 20)
