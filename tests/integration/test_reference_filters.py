@@ -68,6 +68,7 @@ def test_a_worker_without_jq_says_what_to_install(rig: Rig, monkeypatch: pytest.
     step = Step(name="s", commands=(StepCommand(text="echo ${OUT.n | floor}"),))
     finished = rig.run(task(step, outputs=(("OUT", json.dumps(VALUE)),)))
     assert (finished.outcome, "pip install" in finished.error) == ("broken", True), finished.error
+    assert shown(rig, "${OUT.not-there}") == ""
 
 
 def test_a_step_whose_time_is_over_starts_no_run_with_half_of_its_values(rig: Rig) -> None:

@@ -32,7 +32,7 @@ _BRACED = re.compile(
     r"((?::\d{1,9}){1,2})?\}"
 )
 _FILTER = re.compile(r"\$\{([A-Za-z0-9_]+)(\.[^{}`]+)\}")
-_MINUS = re.compile(r"\w-")
+_MINUS = re.compile(r"\w-[\d.]")
 _PATH_STEP = re.compile(
     r"(?:\.?\[(?P<index>-?\d{1,9})\]"
     r"|\.?\[(?P<low>-?\d{1,9})?:(?P<high>-?\d{1,9})?\]"

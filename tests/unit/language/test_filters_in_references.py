@@ -45,4 +45,6 @@ def test_a_request_brings_no_filter() -> None:
 
 def test_a_filter_needs_a_worker() -> None:
     known = {"A": None}
-    assert [unresolved(text, known) for text in ("${A.k | length}", "${A.n-1}", "${A.k[-1]}")] == [True, True, False]
+    filters = ("${A.k | length}", "${A.n-1}", "${A.n-.m}", "${A.n -m}")
+    paths = ("${A.k[-1]}", "${A.a-key}", "${A.a-key.b}")
+    assert [unresolved(text, known) for text in filters + paths] == [True] * 4 + [False] * 3
