@@ -98,7 +98,7 @@ def value_of(piece: Reference, scope: Scope) -> str | None:
     value = scope.lookup(piece.name)
     if not piece.path:
         return _found(piece.name, scope.paths_only) if value is None and piece.namespaced else value
-    run_filter = None if piece.bare else scope.run_filter
+    run_filter = _none if piece.bare else scope.run_filter
     if value is None:
         value = _found(piece.name, scope.paths_only)
         return None if value is None else _at_path(value, piece.path, run_filter)
@@ -128,21 +128,27 @@ def _step_property(facts: StepFacts, piece: Reference, scope: Scope) -> Any:
 def _at_path(value: str, path: str, run_filter: RunFilter | None) -> str | None:
     """Return the value at a JSON path in ``value``, or the first result of a jq filter.
 
-    It is empty if the path is missing, and ``None`` if ``value`` is not JSON or the filter fails.
+    It is empty if the path is missing, and ``None`` if ``value`` is not JSON, or if the filter fails or may not run.
     """
     steps = path_steps(path)
-    if value.lstrip()[:1] not in ("{", "[") or (steps is None and run_filter is None):
+    if value.lstrip()[:1] not in ("{", "["):
         return None
     whole: Any = parse_json(value)
     if whole is None:
         return None
     found = None if steps is None else _first(whole, steps)
-    if found is None and run_filter is not None and may_be_filter(path):
+    if found is None and may_be_filter(path):
+        if run_filter is None:
+            return None
         result = run_filter(value, path)
         if result is None and steps is None:
             return None
         found = None if result is None else parse_json(result)
     return json_scalar_text(found)
+
+
+def _none(_value: str, _filter: str) -> None:
+    """A reference without braces has no filter."""
 
 
 def _first(value: Any, steps: tuple[PathStep, ...]) -> Any:

@@ -48,3 +48,9 @@ def test_a_filter_needs_a_worker() -> None:
     filters = ("${A.k | length}", "${A.n-1}", "${A.n-.m}", "${A.n -m}")
     paths = ("${A.k[-1]}", "${A.a-key}", "${A.a-key.b}")
     assert [unresolved(text, known) for text in filters + paths] == [True] * 4 + [False] * 3
+
+
+def test_what_may_be_a_filter_stays_as_written_where_none_runs() -> None:
+    scope = Scope(({"J": '{"n":5,"a-1":6}'},))
+    assert expand_text("${J.n | floor} ${J.n-1} ${J.a-1} ${J.not-there}", scope) == "${J.n | floor} ${J.n-1} 6 "
+    assert expand_text("$J.n-1.", scope) == "."
