@@ -112,7 +112,7 @@ def evaluate(job: Job, value: Any) -> Any:
     """Expand variables and back-quoted commands in ``value``, or in every text of a list or map.
 
     Raises ``ExpansionError`` if a required variable is not set, ``CommandFailed`` if a command fails (both are
-    ``ValueError``), and ``Interrupted`` if a stop or the timeout ends a command.
+    ``ValueError``), and ``Interrupted`` if a stop or the timeout ends a command or a filter.
     """
     if isinstance(value, str):
         return expand(value, job.environment.full, _run_commands(job)) if "$" in value or "`" in value else value
