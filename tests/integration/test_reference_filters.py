@@ -91,3 +91,9 @@ def test_a_filter_counts_in_a_condition_after_the_time_of_the_step(rig: Rig, mon
     step = command("sleep 60", repeat_policy=policy)
     finished = rig.run(task(step, outputs=(("OUT", json.dumps(VALUE)),), timeout_s=0.5))
     assert (finished.outcome, finished.repeat_condition_met) == ("timed_out", True)
+
+
+def test_a_step_does_not_run_in_another_folder_because_a_filter_is_in_its_name(rig: Rig) -> None:
+    env = (("CFG", '{"dirs": ["sub"]}'),)
+    finished = rig.run(task(command("pwd", working_dir="${CFG.dirs | first}"), env=env))
+    assert rig.log(finished, "stdout").decode().strip().endswith("/${CFG.dirs | first}")

@@ -8,7 +8,7 @@ Two modes:
   backslash, unless the workflow sets its variable.
 
 Guarantees: an inserted value is never expanded again. ``$(command)`` is never run. A back-quoted command runs only
-through the argument ``run_command``; without it, the command stays as written.
+through the argument ``run_command``, and a jq filter through ``Scope.run_filter``; without it, they stay as written.
 """
 
 import re
@@ -221,6 +221,8 @@ def _full_reference(piece: Reference, scope: Scope, run_command: RunCommand | No
         if piece.name[0].isdigit():
             # As in a shell, $1a is the first parameter followed by an a.
             value = (scope.lookup(piece.name[0]) or "") + piece.name[1:] + value
+    if value is None and scope.run_filter is None and may_be_filter(piece.path):
+        return piece.source
     return _placed(piece, value or "")
 
 

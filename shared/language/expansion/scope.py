@@ -38,7 +38,7 @@ class Scope:
     - ``paths_only``: variables with the lowest precedence, used only for references with a path (``${X.a}``). The shell
       has these variables too and can expand ``${X}``, but not a path.
     - ``host``: variables with the lowest precedence that the workflow, or the part of it at hand, does not set.
-    - ``run_filter``: applies the jq filter of a reference. Without it, such a reference is one to nothing.
+    - ``run_filter``: applies the jq filter of a reference. Without it, such a reference stays as written.
     """
 
     maps: Sequence[Mapping[str, str]] = ()
