@@ -44,6 +44,7 @@ __all__ = [
     "HEARTBEATS",
     "LOGS",
     "MAX_MESSAGE_BYTES",
+    "MOST_NAME_BYTES",
     "NO_PRIORITIES",
     "BrokerQueue",
     "Consumer",
@@ -67,7 +68,7 @@ BROKER_TAKES_BYTES = 16 << 20
 """What RabbitMQ 4 takes at most unless it is told otherwise. It closes the connection of who sends more."""
 MAX_MESSAGE_BYTES = 15 << 20
 """The largest body of a message; the rest is for a signature and a batch's own bytes."""
-_MOST_NAME_BYTES = 255
+MOST_NAME_BYTES = 255
 """AMQP's limit for the name of a queue. RabbitMQ's client loses its connection over a longer one."""
 DELIVERY_LIMIT = 20
 """How often a message may return before it becomes a dead letter. Lost connections count too, so it is not small."""
@@ -146,7 +147,7 @@ def task_queue(selector: Mapping[str, str]) -> BrokerQueue:
     """
     labels = ",".join(f"{key}={value}" for key, value in sorted(selector.items()) if key != WORKER_POOL) or "any"
     pool = f"dagway.tasks.{worker_pool(selector)}."
-    if len(f"{pool}{labels}".encode()) > _MOST_NAME_BYTES:
+    if len(f"{pool}{labels}".encode()) > MOST_NAME_BYTES:
         labels = f"sha256:{hashlib.sha256(labels.encode()).hexdigest()}"
     return BrokerQueue(f"{pool}{labels}", Durability.REPRODUCIBLE)
 

@@ -31,7 +31,7 @@ from shared.errors import (
 )
 from shared.faults import point
 from shared.store.writes.transaction import Store
-from shared.transport.base import BrokerQueue, Outgoing, Transport
+from shared.transport.base import MOST_NAME_BYTES, BrokerQueue, Outgoing, Transport
 
 __all__ = ["OVERDUE_S", "STALE_S", "Relay"]
 
@@ -89,6 +89,11 @@ class Relay:
     def publish(self, messages: Sequence[Outgoing]) -> None:
         """Send messages without waiting for confirms. A message that fails stays in the outbox."""
         for message in messages:
+            if len(message.queue.name.encode()) > MOST_NAME_BYTES:
+                # An earlier release has named the queue. The core makes the task anew, for the present name.
+                self._under_way.add(message.message_id)
+                self._hand_back(message, "the name of its broker queue is too long")
+                continue
             self._declare(message.queue)
             point("relay.before_publish")
             self._under_way.add(message.message_id)
