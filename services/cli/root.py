@@ -1,8 +1,10 @@
 """The root of the command line: finds a command by its name, prints the help page, and turns errors into exit codes."""
 
 import errno
+import os
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import IO, Any
 
 import click
@@ -121,9 +123,11 @@ def cli() -> None:
 def main() -> None:
     """Run the command line and end the process with its exit code."""
     collect_rarely()
-    for stream in (sys.stdout, sys.stderr):
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # the caller has closed it
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the end
         # A character that the locale's encoding lacks is printed as "?", and does not end the command.
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+        getattr(sys, name).reconfigure(errors="replace")
     try:
         cli()
     except OSError as error:

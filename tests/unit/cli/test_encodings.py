@@ -68,3 +68,14 @@ def test_characters_that_the_terminal_lacks_are_replaced(tmp_path: Path) -> None
 
     assert (result.returncode, result.stderr) == (0, "")
     assert "echo é ?" in result.stdout
+
+
+@pytest.mark.parametrize("closed", [1, 2])
+def test_a_command_works_while_an_output_is_closed(closed: int, tmp_path: Path) -> None:
+    file = tmp_path / "greet.yaml"
+    file.write_text("steps:\n  - echo hi\n", encoding="utf-8")
+    command = [sys.executable, "-c", "from services.cli.root import main; main()", "run", str(file)]
+
+    result = subprocess.run(["sh", "-c", f'"$@" {closed}>&-', "sh", *command], capture_output=True, check=False)
+
+    assert (result.returncode, b"Traceback" in result.stderr) == (0, False)
