@@ -26,6 +26,7 @@ from shared.language.steps.containers import read_container, read_registry_auths
 from shared.language.steps.handlers import read_handlers
 from shared.language.steps.step import DagDefaults, read_log_output, read_shell
 from shared.language.steps.step_list import read_steps
+from shared.language.steps.worker_selector import read_worker_selector
 from shared.language.yaml.fields import Fields, Vocabulary
 from shared.language.yaml.reader import YamlMap
 
@@ -120,7 +121,7 @@ def _read_inputs(fields: Fields, values: dict[str, Any]) -> None:
     if "preconditions" in fields or "precondition" in fields:
         values["preconditions"] = read_preconditions(fields)
     if "workerSelector" in fields:
-        values["worker_selector"] = fields.text_map("workerSelector")
+        values["worker_selector"] = read_worker_selector(fields)
     if "placement" in fields:
         values["placement"] = fields.choice("placement", get_args(Placement)) or "stick"
     if "onWorkerShutdown" in fields:

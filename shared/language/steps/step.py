@@ -21,6 +21,7 @@ from shared.language.steps.nested_shells import param_in_code
 from shared.language.steps.parallel import read_parallel
 from shared.language.steps.policies import read_continue_on, read_repeat_policy, read_retry_policy
 from shared.language.steps.pools import read_pool_names, read_rate_limits
+from shared.language.steps.worker_selector import read_worker_selector
 from shared.language.yaml.fields import Fields, Vocabulary, is_scalar, plain, scalar_text
 
 __all__ = [
@@ -102,7 +103,7 @@ def read_step(fields: Fields, defaults: DagDefaults) -> PartialStep:
         if not values.get("call"):
             fields.error("parallel", "parallel execution is only supported for child-DAGs", hint="add call: <dag name>")
     if "workerSelector" in fields:
-        values["worker_selector"] = fields.text_map("workerSelector")
+        values["worker_selector"] = read_worker_selector(fields)
     for name in ("pool", "lock"):
         if name in fields:
             values[name] = read_pool_names(fields, name)

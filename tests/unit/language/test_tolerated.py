@@ -144,6 +144,14 @@ def test_a_chat_step_may_leave_its_model_to_the_base_configuration() -> None:
     assert load(text, base="llm: {provider: local, model: m}").issues == ()
 
 
+@pytest.mark.parametrize("place", ["{selector}\nsteps: [{{command: a}}]", "steps: [{{call: a, {selector}}}]"])
+def test_a_worker_pool_that_cannot_exist_is_pointed_out(place: str) -> None:
+    assert warnings_of(place.format(selector="workerSelector: {worker-pool: gpu_1}")) == []
+    assert warnings_of(place.format(selector="workerSelector: {worker-pool: gpu-1}")) == [
+        "'gpu-1' is not the name of a worker pool: expected 1 to 40 of a-z 0-9 _"
+    ]
+
+
 def test_a_command_in_log_dir_is_ignored_with_a_warning() -> None:
     assert warnings_of("logDir: /var/log/$DAY") == []
     assert warnings_of("logDir: /var/log/`date +%F`") == [
