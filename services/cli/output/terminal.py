@@ -78,7 +78,7 @@ def echo_output(line: str, *, head: str = "", err: bool = False) -> None:
     A terminal gets it as ``line_as_shown``; a file or another program gets all of it but the colours.
     """
     shown = sys.stderr.isatty() if err else on_terminal()
-    click.echo(head + (line_as_shown(line) if shown else line), err=err)
+    click.echo(harmless(head) + line_as_shown(line) if shown else head + line, err=err)
 
 
 def echo_json(content: Any) -> None:

@@ -147,6 +147,15 @@ def test_what_a_step_wrote_is_changed_on_a_terminal_only(
     assert capsys.readouterr().out == ("load | 20%" if terminal else "load | 10%\r20%\r") + "\n"
 
 
+def test_the_name_of_a_step_before_its_output_does_not_act_on_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.cli.output.terminal.on_terminal", lambda: True)
+    echo_output("hi", head="a\x1b]52;c;eA==\x07 | ")
+
+    assert capsys.readouterr().out == r"a\x1b]52;c;eA==\x07 | hi" + "\n"
+
+
 @pytest.mark.parametrize(
     ("written", "shown"),
     [
