@@ -23,6 +23,7 @@ __all__ = [
     "random_hex",
     "valid_dag_name",
     "valid_run_id",
+    "valid_worker_id",
 ]
 
 MAX_DAG_NAME = 40
@@ -38,6 +39,7 @@ RESERVED_FILE_NAMES = frozenset({"search", "tags", "validate"})
 """Valid names that no DAG file can have: the API has fixed paths with these words, for example ``/dags/search``."""
 _DAG_NAME = re.compile(rf"[A-Za-z0-9_.-]{{1,{MAX_DAG_NAME}}}")
 _RUN_ID = re.compile(rf"[A-Za-z0-9_.-]{{1,{_MAX_RUN_ID}}}")
+_WORKER_ID = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 
 
 _SEED_BYTES = 64
@@ -81,3 +83,8 @@ def valid_dag_name(name: str) -> bool:
 def valid_run_id(run_id: str) -> bool:
     """Return whether ``run_id`` may be the id of a DAG run. ``latest`` is reserved."""
     return bool(_RUN_ID.fullmatch(run_id)) and run_id not in {".", "..", "latest"}
+
+
+def valid_worker_id(text: str) -> bool:
+    """Return whether ``text`` may be the id of a worker. It becomes a part of the names of broker queues and topics."""
+    return bool(_WORKER_ID.fullmatch(text))

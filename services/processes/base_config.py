@@ -16,7 +16,7 @@ def read_base_config(config: Config) -> str:
     if config.base_config is None:
         return ""
     try:
-        text = config.base_config.read_text()
+        text = config.base_config.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigInvalid(f"DAGWAY_BASE_CONFIG: cannot read the file: {error}") from error
     if errors := load("steps: ['true']", file_name="any", base=text).errors:

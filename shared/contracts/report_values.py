@@ -4,21 +4,16 @@ Somebody may have the key of a worker, and a scheduler records the reports of se
 report with any other value is one that cannot be read.
 """
 
-import re
 from datetime import datetime
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-__all__ = ["Code", "Count", "HostName", "Id", "RunKey", "Seconds", "Size", "Time", "WorkerId", "valid_worker_id"]
+from shared.ids import valid_worker_id
 
-_WORKER_ID = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+__all__ = ["Code", "Count", "HostName", "Id", "RunKey", "Seconds", "Size", "Time", "WorkerId"]
+
 _YEARS = range(1970, 3000)
-
-
-def valid_worker_id(text: str) -> bool:
-    """Return whether ``text`` may be the id of a worker. It becomes a part of the names of broker queues and topics."""
-    return bool(_WORKER_ID.fullmatch(text))
 
 
 def _checked_worker_id(text: str) -> str:

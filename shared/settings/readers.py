@@ -8,8 +8,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from shared.contracts.report_values import valid_worker_id
 from shared.contracts.worker_pools import WORKER_POOL_RULE, valid_worker_pool
+from shared.ids import valid_worker_id
 from shared.roles import ROLES
 from shared.workspaces import WORKSPACE_RULE, valid_workspace
 

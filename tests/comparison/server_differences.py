@@ -246,6 +246,12 @@ SERVER_DIFFERENCES: Sequence[Difference] = (
         "The newer text is never lost.",
     ),
     Difference(
+        "the folder",
+        "A link in the DAG folder may lead to any file.",
+        "It must stay on its file system; any other is listed as a file that cannot be read.",
+        "A link would show everybody what only the scheduler may read.",
+    ),
+    Difference(
         "metrics",
         "`dagu_dag_runs_total` counts the runs of today, and starts again at 0 each day.",
         "It counts all runs. The series `success` and `error` repeat `succeeded` and `failed`: a sum must omit them.",

@@ -90,7 +90,7 @@ class PageConverter(PathConverter):
 
 def serve_own(app: Flask, deps: "Deps") -> None:
     """Serve the built-in page, and its files below ``/web/<tag>/``. Browsers may cache the current tag only."""
-    template = (_WEB / "index.html").read_text()
+    template = (_WEB / "index.html").read_text("utf-8")
     module = page_script(_WEB)
     icon = base64.b64encode((_WEB / "icon.svg").read_bytes()).decode()
     tag = _tag(_WEB)
