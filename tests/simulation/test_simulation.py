@@ -15,7 +15,7 @@ GUARDS = {
     "inbox": (1, "commits fail,scheduler killed"),
     "marker": (1, "broker blocks"),
     "outbox": (1, "killed at a point"),
-    "token": (37, "messages come twice"),
+    "token": (1, "messages come twice"),
     "version": (11, "connection lost,scheduler frozen"),
 }
 """By guard: the first of up to ``_SEEDS`` seeds, and the kinds of fault. With the guard these seeds find nothing.
