@@ -65,7 +65,7 @@ __all__ = [
 
 NO_PRIORITIES: Mapping[str, int] = MappingProxyType({})
 BROKER_TAKES_BYTES = 16 << 20
-"""What RabbitMQ 4 takes at most unless it is told otherwise. It closes the connection of who sends more."""
+"""The largest message that RabbitMQ 4 accepts by default. It closes the connection that sends a larger one."""
 MAX_MESSAGE_BYTES = 15 << 20
 """The largest body of a message; the rest is for a signature and a batch's own bytes."""
 MOST_NAME_BYTES = 255

@@ -1,6 +1,6 @@
 """Messages that are too large for the broker, from before schedulers and workers measured them.
 
-Without a guard, RabbitMQ closes the connection of who sends one, with all that is in flight, each time that it is sent.
+Without a guard, RabbitMQ closes the connection that sends one, with all that is in flight, each time that it is sent.
 """
 
 import json
