@@ -27,8 +27,8 @@ _AT_ONCE_BYTES = 64 * 1024
 _PASSED_ON = ("Accept", "Content-Type", "Idempotency-Key", "If-Match", "Last-Event-ID")
 _PASSED_BACK = ("ETag", "Retry-After")
 _DATA = re.compile(r"(?:application/(?:json|x-ndjson)|text/plain)(?: ?; ?[\w.=\"-]+)*", re.ASCII | re.IGNORECASE)
-"""Media types of a node's answers that are passed back. Of any other, such as a page, a browser makes a file: a page at
-our address could do all that the user may."""
+"""Media types of a node's answers that are passed back. A browser saves an answer of any other type as a file: a page
+from our address could do all that the user may."""
 
 
 @cache

@@ -1,7 +1,7 @@
 """Types of the values in reports: what both databases can store, and what no calculation with times overflows.
 
-Somebody may have the key of a worker, and a scheduler records the reports of several workers in one transaction. So a
-report with any other value is one that cannot be read.
+A worker's key may be stolen, and a scheduler records the reports of several workers in one transaction. So a report
+with any other value counts as unreadable.
 """
 
 from datetime import datetime

@@ -23,8 +23,8 @@ def harmless(text: str) -> str:
 def line_as_shown(line: str) -> str:
     """Return a line that a program wrote as it stands on a terminal in the end, harmless, with its colours.
 
-    As in the pages: of a bar of progress, which writes over itself, only the last state. Compilers clear the rest of
-    the line after a colour; that is left out.
+    As on the pages, only the last state of a progress bar is kept. Compilers clear the rest of the line after a
+    colour; that is left out.
     """
     if line.isprintable():
         return line

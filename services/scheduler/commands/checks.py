@@ -106,7 +106,7 @@ def check_singleton(batch: Batch, dag_name: str, *, queued: bool) -> None:
 
 
 def check_none_active(batch: Batch, dag_name: str) -> None:
-    """Check that the only run of a DAG may start where no kind of refusal tells a running run from a queued one.
+    """Check that a singleton run may start, with one error for both a running and a queued run.
 
     Raises:
         MaxRunReached: the DAG has a running or queued run.

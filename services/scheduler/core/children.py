@@ -59,7 +59,7 @@ def child_run_id(parent_run_id: str, step: str, params: str, repetition: str = "
 def why_not(step: Step, calls: Sequence[ChildCall]) -> str:
     """Return why a step cannot have made these calls; an empty text if it can.
 
-    Somebody may have the key of the step's worker, and a sub-run may run on workers that the key is not for.
+    The key of the step's worker may be stolen, and the sub-run may run on workers that the key is not for.
     """
     if not step.call:
         return "its worker reports calls of DAGs, but the step calls none"

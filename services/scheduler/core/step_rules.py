@@ -128,7 +128,7 @@ def repeat_wait_s(
 
 def _wait_s(interval: float, backoff: float, exponent: int, longest: float) -> float:
     longest = longest or _LONGEST_WAIT_S
-    interval = max(0.0, interval)  # a retry policy may say it as a text with variables, so as any number
+    interval = max(0.0, interval)  # a retry policy may take it from a variable, so it can be any number
     if not interval or not backoff:
         return min(interval, longest)
     try:

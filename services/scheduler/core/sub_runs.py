@@ -14,7 +14,7 @@ __all__ = ["PENDING", "STATE_OF", "UNDER_WAY", "WAITING", "Child", "Children"]
 PENDING, UNDER_WAY, WAITING = "pending", "asked", str(RunStatus.WAITING)
 """States of a child before it ends, as they are stored.
 
-``PENDING``: its run is not started yet. ``UNDER_WAY``: its run was started, and neither ended nor waits.
+``PENDING``: its run is not started yet. ``UNDER_WAY``: its run has started, has not ended and does not wait.
 ``WAITING``: its run waits for approval.
 """
 _LETTERS = {

@@ -45,8 +45,8 @@ class FolderFull(Conflict):
 def read_data(path: Path) -> bytes:
     """Return the content of a file. Raises ``OSError`` if it cannot be read or is larger than 1 MiB.
 
-    A link must stay on its file system. Others than the administrator may write the folder, and everybody sees a DAG: a
-    link could show them the environment of this process in ``/proc``, or a secret that is mounted elsewhere.
+    A link must stay on its file system. People other than the administrator may write to the folder, and every viewer
+    can read a DAG: a link could show them this process's environment in ``/proc``, or a secret mounted elsewhere.
     """
     with path.open("rb") as file:
         found, named = os.fstat(file.fileno()), path.lstat()

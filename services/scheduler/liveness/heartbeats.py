@@ -18,7 +18,7 @@ __all__ = ["HeartbeatBuffer", "ReceivedHeartbeat", "state_of"]
 _KEPT = 1000
 """From so many workers on, those that stopped or are silent are forgotten. Each pod is a worker of its own name."""
 _SILENT = timedelta(hours=4)
-"""A worker that was not heard for so long was killed, or its next heartbeat may count as news."""
+"""A worker that has been silent for this long was killed. If not, its next heartbeat counts as news."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,7 @@ The jq library holds the interpreter lock while it works, cannot be interrupted 
 So it runs in a child process with an empty environment and limits on CPU time and memory.
 """
 
-import json
 import os
-import sys
 import tempfile
 from functools import lru_cache
 from importlib.util import find_spec
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from services.worker.process.capture import Interrupted
+from services.worker.process.python_child import run_script
 from services.worker.process.supervisor import Supervisor
 from shared.language.expansion.scope import RunFilter
 from shared.language.expansion.size import ExpansionError
@@ -61,13 +60,9 @@ def run_filter_in(supervisor: Supervisor) -> RunFilter:
     def run(given: str, text: str) -> str | None:
         if needed := missing():
             raise ExpansionError(f"the filter `{text}` in a reference needs {needed}")
-        with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as out, Path(os.devnull).open("wb") as err:
-            stdin.write(json.dumps(order(text, given, CPU_S, first=True)).encode())
-            stdin.seek(0)
-            argv = [sys.executable, "-I", str(CHILD)]
-            ended = supervisor.run(
-                argv, env={}, cwd=os.sep, stdout=out.fileno(), stderr=err.fileno(), stdin=stdin.fileno()
-            )
+        with tempfile.TemporaryFile() as out, Path(os.devnull).open("wb") as err:
+            request = order(text, given, CPU_S, first=True)
+            ended = run_script(supervisor, CHILD, request, cwd=os.sep, stdout=out.fileno(), stderr=err.fileno())
             if ended is None or supervisor.interrupted or supervisor.timed_out_after_s is not None:
                 raise Interrupted(text)
             if ended.code is None:

@@ -61,7 +61,7 @@ class Reader:
 
     def within(self, workspace: str) -> Self:
         """Return a reader of this workspace, over the same engine. Raises ``ValueError`` if none can have this name."""
-        # Making the engine takes as long as a small query. But whoever asks a webhook may make up any number of names.
+        # Making the engine takes as long as a small query. But a caller of a webhook can make up any number of names.
         kept = self._limited.get(workspace)
         if kept is None:
             kept = of_workspace(self._unscoped, workspace), {}
