@@ -46,7 +46,7 @@ def main() -> None:
     with ExitStack() as stack:
         py_spy = stack.enter_context(environment(_PACKAGES)).with_name("py-spy")
         used = stack.enter_context(servers())
-        with distributed(1, 1, WORKERS, on=used, vhost=used.rabbit.create_vhost()) as rig:
+        with used.rabbit.vhost() as vhost, distributed(1, 1, WORKERS, on=used, vhost=vhost) as rig:
             client = ApiClient(rig.url, own=True)
             lines = [*_threads(rig, client, py_spy), ""]
             if write:
@@ -102,7 +102,7 @@ def _stack(line: str) -> tuple[list[str], int]:
 def _statements(used: Servers) -> Iterable[str]:
     """Run the workload in a system whose statements are all logged with their plans."""
     explain_all(used.postgres)
-    with distributed(1, 1, WORKERS, on=used, vhost=used.rabbit.create_vhost()) as rig:
+    with used.rabbit.vhost() as vhost, distributed(1, 1, WORKERS, on=used, vhost=vhost) as rig:
         client = ApiClient(rig.url, own=True)
         fill(rig.engine.url.render_as_string(hide_password=False), _HISTORY)
         client.many(_EXPLAINED_RUNS)

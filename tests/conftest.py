@@ -109,12 +109,14 @@ def rabbit_server(_rabbit: RabbitServer) -> RabbitServer:
 
 
 @pytest.fixture
-def amqp_url(request: pytest.FixtureRequest) -> str:
+def amqp_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """The URL of an empty vhost, or ``DAGWAY_AMQP_URL`` unchanged if it is set."""
     if given := _OURS.get("DAGWAY_AMQP_URL"):
-        return given
+        yield given
+        return
     server: RabbitServer = request.getfixturevalue("rabbit_server")
-    return server.create_vhost()
+    with server.vhost() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from bench.floor.api import FloorApi, floor_api
+from bench.floor.api import floor_api
 from bench.floor.decisions import Promises
-from bench.floor.engine import SLOTS, Floor, floor
+from bench.floor.engine import SLOTS, floor
 from bench.loads.large import LargeSizes
 from bench.loads.small import ApiClient, Contender, FloorClient, Sizes, WaitingClient
 from bench.measuring.processes import Pids
@@ -54,7 +54,7 @@ def own(used: Servers) -> dict[str, Start]:
 def others(used: Servers, program: Path | None, peers: Mapping[str, Path]) -> dict[str, Start]:
     """Return the floor, also behind an API, Dagu if its ``program`` is named, and ``peers``, each with its Python."""
     found: dict[str, Start] = {
-        "floor": lambda: _floor(floor(used, used.rabbit.create_vhost(), WORKERS), used),
+        "floor": partial(_floor, used, SLOTS),
         "floor behind an API": partial(_floor_api, used, Promises.RUNS),
         "floor behind an API, thorough": partial(_floor_api, used, Promises.STARTS),
         "floor behind an API, complete": partial(_floor_api, used, Promises.ALL),
@@ -71,7 +71,7 @@ def large(used: Servers, program: Path | None, sizes: LargeSizes) -> dict[str, S
         "Dagway, 1 scheduler": lambda: separate(
             used, schedulers=1, workers=LARGE_WORKERS, slots=-(-sizes.sleeps // LARGE_WORKERS), executed=True
         ),
-        "floor": lambda: _floor(floor(used, used.rabbit.create_vhost(), WORKERS, slots=_FLOOR_SLOTS), used),
+        "floor": partial(_floor, used, _FLOOR_SLOTS),
         "floor behind an API, complete": partial(_floor_api, used, Promises.ALL, slots=_FLOOR_SLOTS),
     }
     if program is not None:
@@ -79,12 +79,15 @@ def large(used: Servers, program: Path | None, sizes: LargeSizes) -> dict[str, S
     return found
 
 
+@contextmanager
 def separate(
     used: Servers, *, schedulers: int, workers: int, slots: int = 100, executed: bool = False
-) -> AbstractContextManager[Running]:
+) -> Iterator[Running]:
     """Run Dagway as separate services, with a vhost and a database of its own. ``executed``: as of ``distributed``."""
-    vhost = used.rabbit.create_vhost()
-    return _dagway(distributed(1, schedulers, workers, on=used, vhost=vhost, slots=slots, executed=executed), used)
+    with used.rabbit.vhost() as vhost:
+        system = distributed(1, schedulers, workers, on=used, vhost=vhost, slots=slots, executed=executed)
+        with _dagway(system, used) as running:
+            yield running
 
 
 @contextmanager
@@ -106,14 +109,18 @@ def _dagway(system: AbstractContextManager[Rig], used: Servers | None = None) ->
 
 
 @contextmanager
-def _floor(system: AbstractContextManager[Floor | FloorApi], used: Servers) -> Iterator[Running]:
-    with system as started:
+def _floor(used: Servers, slots: int) -> Iterator[Running]:
+    with used.rabbit.vhost() as vhost, floor(used, vhost, WORKERS, slots=slots) as started:
         yield Running(FloorClient(started), {**started.pids, **used.pids})
 
 
-def _floor_api(used: Servers, promises: Promises, *, slots: int = SLOTS) -> AbstractContextManager[Running]:
-    vhost = used.rabbit.create_vhost()
-    return _floor(floor_api(used, vhost, WORKERS, slots=slots, promises=promises), used)
+@contextmanager
+def _floor_api(used: Servers, promises: Promises, *, slots: int = SLOTS) -> Iterator[Running]:
+    with (
+        used.rabbit.vhost() as vhost,
+        floor_api(used, vhost, WORKERS, slots=slots, promises=promises) as started,
+    ):
+        yield Running(FloorClient(started), {**started.pids, **used.pids})
 
 
 @contextmanager
@@ -125,5 +132,5 @@ def _dagu(program: Path) -> Iterator[Running]:
 
 @contextmanager
 def _peer(name: str, python: Path, used: Servers) -> Iterator[Running]:
-    with peer(name, python, used, used.rabbit.create_vhost(), WORKERS) as (client, pids):
+    with used.rabbit.vhost() as vhost, peer(name, python, used, vhost, WORKERS) as (client, pids):
         yield Running(client, pids, sizes=PEERS[name].sizes)

@@ -41,15 +41,15 @@ def _cheap_password_hashes() -> Iterator[None]:
 
 
 @pytest.fixture(params=["embedded", "distributed"], scope="module")
-def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """The embedded deployment, then the distributed one (parametrised)."""
     folder = tmp_path_factory.mktemp("deployment")
     if request.param == "embedded":
-        urls = (migrated_sqlite(folder / "dagway.db"), f"embedded:{folder}/transport.db")
-    else:
-        postgres, rabbit = request.getfixturevalue("_postgres"), request.getfixturevalue("_rabbit")
-        urls = (postgres.create_migrated_database(), rabbit.create_vhost())
-    return Deployment(*urls, folder)
+        yield Deployment(migrated_sqlite(folder / "dagway.db"), f"embedded:{folder}/transport.db", folder)
+        return
+    postgres, rabbit = request.getfixturevalue("_postgres"), request.getfixturevalue("_rabbit")
+    with rabbit.vhost() as vhost:
+        yield Deployment(postgres.create_migrated_database(), vhost, folder)
 
 
 @pytest.fixture(scope="module")

@@ -191,7 +191,8 @@ class Cluster(Deployment):
         super().__init__(folder, lease_s)
         self.rabbit, self.postgres = rabbit, postgres
         self._program = program
-        self.amqp_urls = amqp_urls or dict.fromkeys(("api", "scheduler", "worker"), amqp_url or rabbit.create_vhost())
+        self._vhost = "" if amqp_urls or amqp_url else rabbit.create_vhost()
+        self.amqp_urls = amqp_urls or dict.fromkeys(("api", "scheduler", "worker"), amqp_url or self._vhost)
         self.amqp_url = self.amqp_urls["scheduler"]
         self.urls = new_database(postgres)
         self._migrate()
@@ -207,6 +208,12 @@ class Cluster(Deployment):
     @property
     def store_url(self) -> str:
         return self.urls["owner"]
+
+    def close(self) -> None:
+        super().close()
+        if self._vhost:
+            self.rabbit.release_vhost(self._vhost)
+            self._vhost = ""
 
     def _migrate(self) -> None:
         if self._program is None:

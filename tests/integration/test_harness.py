@@ -42,6 +42,23 @@ def test_a_confirmed_message_on_a_quorum_queue_survives_the_death_of_the_broker(
     assert eventually(body) == b"hello"
 
 
+def test_a_vhost_stays_until_it_is_released(rabbit_server: RabbitServer) -> None:
+    def exists(url: str) -> bool:
+        try:
+            pika.BlockingConnection(pika.URLParameters(url)).close()
+        except pika.exceptions.AMQPConnectionError:
+            return False
+        return True
+
+    with rabbit_server.vhost() as kept:
+        for _ in range(60):
+            rabbit_server.release_vhost(rabbit_server.create_vhost())
+        assert exists(kept)
+    for _ in range(20):
+        rabbit_server.release_vhost(rabbit_server.create_vhost())
+    assert not exists(kept)
+
+
 def test_committed_rows_survive_the_death_of_postgres(postgres_server: PostgresServer, database_url: str) -> None:
     with closing(psycopg2.connect(database_url)) as connection, connection, connection.cursor() as cursor:
         cursor.execute("CREATE TABLE kept AS SELECT 42 AS answer")

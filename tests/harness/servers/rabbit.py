@@ -6,7 +6,8 @@ import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.harness.eventually import eventually, free_port
@@ -56,7 +57,7 @@ class RabbitServer(Server):
         self._dist_port = free_port()
         self._vhosts = itertools.count(1)
         self._fresh: list[str] = []
-        self._used: list[str] = []
+        self._released: list[str] = []
         self._lock = threading.Lock()
         (self.dir / "rabbitmq.conf").write_text(
             f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
@@ -226,21 +227,32 @@ class RabbitServer(Server):
         self.eval(f"ok = vm_memory_monitor:set_vm_memory_high_watermark({limit}), ok.")
 
     def create_vhost(self) -> str:
-        """Return the URL of a new vhost. Vhosts are created in batches, so that most calls take no time.
+        """Return the URL of a new vhost, which stays until ``release_vhost``.
 
-        Creating the next batch deletes the queues of the vhosts that were handed out before.
+        Vhosts are created in batches, so that most calls take no time. The next batch deletes the released ones.
         """
         with self._lock:
             if not self._fresh:
                 self._refill()
-            name = self._fresh.pop(0)
-            self._used.append(name)
-        return self.vhost_url(name)
+            return self.vhost_url(self._fresh.pop(0))
+
+    def release_vhost(self, url: str) -> None:
+        """Let a vhost go of which no test will hear again."""
+        with self._lock:
+            self._released.append(url.rpartition("/")[2])
+
+    @contextmanager
+    def vhost(self) -> Iterator[str]:
+        """Yield the URL of a new vhost, and release it."""
+        url = self.create_vhost()
+        try:
+            yield url
+        finally:
+            self.release_vhost(url)
 
     def _refill(self) -> None:
         fresh = [f"t{next(self._vhosts)}" for _ in range(_VHOST_BATCH)]
-        # Keep the vhosts of the last batch: a test that needs a second vhost still uses its first.
-        old, self._used = self._used[:-_VHOST_BATCH], self._used[-_VHOST_BATCH:]
+        old, self._released = self._released, []
         erlang = (
             f'[ok = rabbit_vhost:delete(V, <<"harness">>) || V <- [{_binaries(old)}]],'
             f'[begin ok = rabbit_vhost:add(V, <<"harness">>),'
