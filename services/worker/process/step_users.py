@@ -34,9 +34,13 @@ class StepUser:
     """The home directory; empty if the user has none, then a run's own folder serves."""
 
     def share(self, fd: int, mode: int) -> None:
-        """Give an open file of the worker to the step's group, with the permissions ``mode``."""
-        os.fchown(fd, -1, self.gid)
-        os.fchmod(fd, mode)
+        """Give an open file of the worker to the step's group, with the permissions ``mode``.
+
+        A device such as /dev/null stays as it is: it belongs to everybody.
+        """
+        if not stat.S_ISCHR(os.fstat(fd).st_mode):
+            os.fchown(fd, -1, self.gid)
+            os.fchmod(fd, mode)
 
     def may_write(self, about: os.stat_result) -> bool:
         """Return whether a step may itself write to a file, or make files in a folder."""

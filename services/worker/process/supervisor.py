@@ -252,7 +252,7 @@ class Supervisor:
         ``mode`` are its permissions; the step has those of the group.
         """
         if self._user is not None:
-            # A device such as /dev/null has its own permissions.
+            # A file that the step names for its output may belong to another user.
             with suppress(PermissionError):
                 self._user.share(fd, mode)
 

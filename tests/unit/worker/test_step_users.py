@@ -152,3 +152,16 @@ def test_a_folder_that_is_replaced_by_a_link_is_not_shared(tmp_path: Path, monke
         make_folder(tmp_path / "new", user)
 
     assert target.stat().st_mode & 0o7777 == 0o700
+
+
+def test_a_device_is_never_given_to_a_step() -> None:
+    owner, device = os.openpty()
+    try:
+        before = os.fstat(device)
+
+        StepUser(os.geteuid(), os.getegid()).share(device, 0o666)
+
+        assert (os.fstat(device).st_mode, os.fstat(device).st_gid) == (before.st_mode, before.st_gid)
+    finally:
+        os.close(owner)
+        os.close(device)
