@@ -332,3 +332,29 @@ def _scans(engine: Engine, asked: list[tuple[str, object]], table: str) -> list[
             for sql, values in asked
         ]
     return [line for plan in plans for line in plan if f"Seq Scan on {table}" in line]
+
+
+def test_admission_reads_each_page_of_a_long_queue_from_where_the_page_before_it_ended(engine: Engine) -> None:
+    queued = """
+        INSERT INTO specs VALUES ('h', 'steps: []', now());
+        INSERT INTO dag_runs (run_key, dag_name, dag_run_id, spec_hash, status, version, last_seq, run_attempt, queue,
+                              given, params, env, created_at, queued_at)
+            SELECT lpad(n::text, 4, '0'), 'd', n, 'h', 'queued', 1, 0, 1, 'q', '', '[]', '[]', now(),
+            CAST(:now AS timestamptz) + n * interval '1 second' FROM generate_series(1, 2000) n;
+        ANALYZE
+    """
+    with engine.begin() as connection:
+        for statement in queued.split(";"):
+            connection.execute(text(statement), {"now": NOW} if ":now" in statement else {})
+    sent: list[tuple[str, object]] = []
+    event.listen(engine, "before_cursor_execute", lambda _c, _cursor, sql, values, *_: sent.append((sql, values)))
+
+    with Store(engine).begin() as tx:
+        place = NOW + timedelta(seconds=1000), "1000"
+        page = tx.queues.candidates("q", 0, beyond=place, without_dags=(), limit=50)
+
+    assert [row["run_key"] for row in page] == [str(number) for number in range(1001, 1051)]
+    [(sql, values)] = [each for each in sent if "FROM dag_runs" in each[0]]
+    with engine.connect() as connection:
+        [plan] = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", values).scalar_one()  # type: ignore[arg-type]
+    assert sum(count for _, count in _rows_read(plan["Plan"])) < 200
