@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from services.worker.process.process_tree import MARK
+from services.worker.process.guardian.process_tree import MARK
 from shared.contracts.control import StopAttempt
 from shared.contracts.tasks import Task
 from tests.harness.cluster import descendants, gone

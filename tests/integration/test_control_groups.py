@@ -16,7 +16,7 @@ from tests.harness.eventually import eventually
 
 _SCENE = """
 import json, os, sys, threading, time
-from services.worker.process.cgroups import take_over
+from services.worker.process.guardian.cgroups import take_over
 from services.worker.process.guardian_client import GuardianClient
 from services.worker.process.guardian_process import GuardianProcess
 from services.worker.process.step_users import StepUser

@@ -15,10 +15,10 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from services.worker.process.guardian.process_tree import MARK, kill_marked
+from services.worker.process.guardian.remembered_tree import kill_remembered
 from services.worker.process.guardian_process import GuardianProcess
 from services.worker.process.outcome import ProcessExit
-from services.worker.process.process_tree import MARK, kill_marked
-from services.worker.process.remembered_tree import kill_remembered
 from services.worker.process.step_users import StepUser
 from shared.errors import DagwayError
 

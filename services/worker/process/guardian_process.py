@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 _START = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from services.worker.process.guardian import main
+from services.worker.process.guardian.guardian import main
 main(int(sys.argv[2]), sys.argv[3:])
 """
 

@@ -11,7 +11,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from services.worker.process.cgroups import GroupUnusable, take_over
+from services.worker.process.guardian.cgroups import GroupUnusable, take_over
 from services.worker.process.guardian_process import GuardianProcess
 from shared.errors import ConfigInvalid
 from shared.settings.config import Config

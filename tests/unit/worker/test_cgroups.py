@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.worker.process.cgroups import GroupUnusable, StepGroups, files_of, limit_reached, take_over
+from services.worker.process.guardian.cgroups import GroupUnusable, StepGroups, files_of, limit_reached, take_over
 from services.worker.process.outcome import ProcessExit, ended_text
 from services.worker.process.privileges import start_guardian
 from shared.errors import ConfigInvalid
@@ -84,7 +84,7 @@ def test_the_process_that_starts_a_command_does_not_use_up_its_processes(
 
     (tmp_path / "dagway").mkdir()
     (tmp_path / "dagway/cgroup.procs").touch()
-    monkeypatch.setattr("services.worker.process.cgroups.os.mkdir", made_by_the_kernel)
+    monkeypatch.setattr("services.worker.process.guardian.cgroups.os.mkdir", made_by_the_kernel)
     groups = StepGroups(str(tmp_path), {"processes": 1})
 
     group = Path(groups.enter())

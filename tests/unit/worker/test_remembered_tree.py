@@ -4,9 +4,9 @@ import os
 import subprocess
 from pathlib import Path
 
-from services.worker.process.process_tree import MARK, kill_each
-from services.worker.process.ps_list import PsRow, listed_by_ps, marked_by_ps
-from services.worker.process.remembered_tree import RememberedTree, members
+from services.worker.process.guardian.process_tree import MARK, kill_each
+from services.worker.process.guardian.ps_list import PsRow, listed_by_ps, marked_by_ps
+from services.worker.process.guardian.remembered_tree import RememberedTree, members
 from tests.harness.eventually import eventually
 
 _THEN, _LATER = "Mon Mar  2 10:00:00 2026", "Mon Mar  2 10:00:40 2026"

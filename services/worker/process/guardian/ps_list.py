@@ -1,4 +1,4 @@
-"""What ps(1) shows of all processes, for systems without ``/proc``. Standard library only: the guardian uses it."""
+"""What ps(1) shows of all processes, for systems without ``/proc``."""
 
 import os
 import sys

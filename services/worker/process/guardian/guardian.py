@@ -41,10 +41,10 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from services.worker.process.cgroups import AskedGroups, StepGroups, limit_reached
-from services.worker.process.cleanups import run_cleanups
-from services.worker.process.process_tree import KILL_TRIES_S, MARK, PAUSE_S, KeptTree, ProcessTree, kill_each
-from services.worker.process.remembered_tree import RememberedTree, spawner_mark
+from services.worker.process.guardian.cgroups import AskedGroups, StepGroups, limit_reached
+from services.worker.process.guardian.cleanups import run_cleanups
+from services.worker.process.guardian.process_tree import KILL_TRIES_S, MARK, PAUSE_S, KeptTree, ProcessTree, kill_each
+from services.worker.process.guardian.remembered_tree import RememberedTree, spawner_mark
 from shared.system.proc import has_open
 from shared.system.rights import become, forbid_new_privileges, limit_cpu, make_subreaper, make_unreadable, set_limits
 

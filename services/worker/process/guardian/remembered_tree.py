@@ -4,8 +4,6 @@ An orphan becomes a child of process 1 there, and nothing that everybody may rea
 the list of all processes once per second while steps run, and remembers which of them belong to a step: those in its
 process group, those with its mark in their environment, and all descendants of these, for as long as they live. What it
 cannot find is a process that has left the group, loses its parent between two looks, and does not show its environment.
-
-Standard library only: the guardian uses it.
 """
 
 import contextlib
@@ -13,8 +11,8 @@ import os
 import time
 from collections.abc import Callable, Collection, Mapping
 
-from services.worker.process.process_tree import KILL_TRIES_S, MARK, PAUSE_S, descendants, kill_each
-from services.worker.process.ps_list import PsRow, listed_by_ps, marked_by_ps
+from services.worker.process.guardian.process_tree import KILL_TRIES_S, MARK, PAUSE_S, descendants, kill_each
+from services.worker.process.guardian.ps_list import PsRow, listed_by_ps, marked_by_ps
 
 __all__ = ["RememberedTree", "kill_remembered", "members", "spawner_mark"]
 

@@ -1,7 +1,7 @@
 """Control groups of steps: a group, with limits, for the processes of each command of a step.
 
-Only cgroup v2, and only in a group that the worker may manage, such as one that systemd delegates. The standard library
-only: the guardian uses it. Source: the kernel's ``cgroup-v2.rst``.
+Only cgroup v2, and only in a group that the worker may manage, such as one that systemd delegates. Source: the
+kernel's ``cgroup-v2.rst``.
 
 The group that the worker was given holds one group for itself, because a group with processes cannot have limits for
 groups in it, and one for each command that runs.

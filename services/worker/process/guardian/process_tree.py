@@ -1,7 +1,6 @@
 """Find and kill the processes of steps, by what the kernel keeps and shows.
 
-Where the kernel does not, ``remembered_tree`` takes the place of ``KeptTree``. Standard library only: the guardian uses
-it.
+Where the kernel does not, ``remembered_tree`` takes the place of ``KeptTree``.
 """
 
 import contextlib

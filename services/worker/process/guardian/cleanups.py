@@ -1,4 +1,4 @@
-"""What the guardian does for a worker that has died. Standard library only: the guardian uses it."""
+"""What the guardian does for a worker that has died."""
 
 import contextlib
 import os
@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from services.worker.process.process_tree import PAUSE_S
+from services.worker.process.guardian.process_tree import PAUSE_S
 
 __all__ = ["run_cleanups"]
 
