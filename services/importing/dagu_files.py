@@ -20,7 +20,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from services.scheduler.deciding.dag_files import text_of
+from services.scheduler.deciding.dag_folder.dag_files import text_of
 from shared.status import NODE_LABELS, RUN_LABELS, NodeStatus, RunStatus
 
 __all__ = ["ApiKeyFile", "AttemptFile", "DagFile", "NodeFile", "UserFile", "WebhookFile", "read_file"]

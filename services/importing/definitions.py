@@ -7,8 +7,8 @@ from pathlib import Path, PurePosixPath
 from services.importing.report import Report
 from services.importing.target import Target
 from services.scheduler.commands.definitions import Definitions, Version
-from services.scheduler.deciding.atomic_files import create_file
-from services.scheduler.deciding.dag_files import DagFiles, read_data, text_of
+from services.scheduler.deciding.dag_folder.atomic_files import create_file
+from services.scheduler.deciding.dag_folder.dag_files import DagFiles, read_data, text_of
 from services.scheduler.deciding.plans import Plans, spec_hash
 from services.scheduler.loops.folder_files import list_files, reason
 from shared.language.load import LoadResult, load

@@ -9,7 +9,7 @@ from services.processes.admin import OptionalAdminServer
 from services.processes.base_config import read_base_config
 from services.processes.database import time_limits
 from services.processes.signing import message_signing
-from services.scheduler.deciding.dag_files import DagFiles, RefusedChanges
+from services.scheduler.deciding.dag_folder.dag_files import DagFiles, RefusedChanges
 from services.scheduler.main import Scheduler, SchedulerSettings
 from services.scheduler.metrics import JUDGED_AGE, BacklogCollector, limit_dag_series
 from shared.clock import local_zone

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from services.scheduler.assembly import Assembly
 from services.scheduler.commands.pools import apply_configured_pools
 from services.scheduler.commands.queues import apply_configured_queues
-from services.scheduler.deciding.dag_files import DagFiles
+from services.scheduler.deciding.dag_folder.dag_files import DagFiles
 from services.scheduler.deciding.event_routes import EventRoutes
 from services.scheduler.deciding.memory import SchedulerMemory
 from services.scheduler.deciding.plans import Plans

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
-from services.scheduler.deciding.dag_files import DagFiles
+from services.scheduler.deciding.dag_folder.dag_files import DagFiles
 from services.scheduler.main import Scheduler, SchedulerSettings
 from shared.clock import utc_now
 from shared.contracts import commands as c

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.scheduler.deciding.dag_files import DagFiles
+from services.scheduler.deciding.dag_folder.dag_files import DagFiles
 from services.scheduler.deciding.memory import SchedulerMemory
 from services.scheduler.deciding.plans import Plans, spec_hash
 from services.scheduler.deciding.transactor import Transactor

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from services.scheduler.deciding.dag_files import RefusedChanges
+from services.scheduler.deciding.dag_folder.dag_files import RefusedChanges
 from services.scheduler.deciding.memory import SchedulerMemory
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.deciding.transactor import Transactor

@@ -9,9 +9,9 @@ from services.scheduler.commands.definitions import BY_FOLDER, Definitions
 from services.scheduler.commands.handler import Handlers
 from services.scheduler.commands.webhooks import delete_webhook_of, move_webhook
 from services.scheduler.deciding.batch import Batch
-from services.scheduler.deciding.dag_files import ChangedInFolder, DagFiles
+from services.scheduler.deciding.dag_folder.dag_files import ChangedInFolder, DagFiles
+from services.scheduler.deciding.limits.quotas import DAGS_QUOTA
 from services.scheduler.deciding.plans import spec_hash
-from services.scheduler.deciding.quotas import DAGS_QUOTA
 from shared.contracts import commands as c
 from shared.errors import AlreadyExists, Conflict, InvalidInput, NotFound
 from shared.ids import RESERVED_FILE_NAMES

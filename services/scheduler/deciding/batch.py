@@ -34,12 +34,12 @@ from services.scheduler.core.starts import run_deleted
 from services.scheduler.deciding import rows
 from services.scheduler.deciding.flushing import PendingRows
 from services.scheduler.deciding.held_reports import HeldReport
+from services.scheduler.deciding.limits.quotas import Quotas
+from services.scheduler.deciding.limits.served_pools import ServedPools
 from services.scheduler.deciding.loading import LoadedRun, LoadedRuns
 from services.scheduler.deciding.memory import SchedulerMemory
 from services.scheduler.deciding.post_commit import EndedRun, PostCommit
 from services.scheduler.deciding.progress import recall
-from services.scheduler.deciding.quotas import Quotas
-from services.scheduler.deciding.served_pools import ServedPools
 from services.scheduler.deciding.stored_secrets import with_stored_secrets
 from services.scheduler.deciding.traces import lost_span, run_span, waited_span
 from shared.contracts.codec import encode

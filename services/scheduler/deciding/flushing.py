@@ -7,8 +7,8 @@ from typing import Any
 
 from services.scheduler.core.model import Run
 from services.scheduler.deciding import rows
+from services.scheduler.deciding.limits.pool_changes import PoolChanges
 from services.scheduler.deciding.loading import LoadedRun
-from services.scheduler.deciding.pool_changes import PoolChanges
 from shared.status import NodeStatus, RunStatus
 from shared.store import tables as t
 from shared.store.writes.audit import audit_rows

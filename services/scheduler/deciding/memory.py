@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, field
 
-from services.scheduler.deciding.dag_files import DagFiles
+from services.scheduler.deciding.dag_folder.dag_files import DagFiles
 from services.scheduler.deciding.event_routes import EventRoutes
 from services.scheduler.deciding.held_reports import HeldReports
+from services.scheduler.deciding.limits.workspace_rules import WorkspaceRules
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.deciding.recent import RecentRuns
-from services.scheduler.deciding.workspace_rules import WorkspaceRules
 
 __all__ = ["SchedulerMemory"]
 

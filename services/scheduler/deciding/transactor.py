@@ -10,14 +10,14 @@ from datetime import datetime
 from threading import Event as StopEvent
 from typing import Any, TypeVar
 
-from services.scheduler.deciding import family
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.events import Notice, record_notices, tell_of_unrecorded
 from services.scheduler.deciding.held_reports import HeldReport, may_wait
-from services.scheduler.deciding.log_quotas import LogQuotas
+from services.scheduler.deciding.limits.log_quotas import LogQuotas
 from services.scheduler.deciding.memory import SchedulerMemory
 from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.deciding.recent import RecentRun
+from services.scheduler.deciding.sub_runs import family
 from services.scheduler.deciding.traces import trace_reports
 from shared.contracts.codec import Envelope
 from shared.contracts.events import AttemptStarted

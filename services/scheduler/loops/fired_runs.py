@@ -10,8 +10,8 @@ from services.scheduler.core.messages import Begin, Stop
 from services.scheduler.core.plan import Plan
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.creation import new_run, queue_of, rerun
+from services.scheduler.deciding.limits.quotas import QuotaExceeded
 from services.scheduler.deciding.plans import Source
-from services.scheduler.deciding.quotas import QuotaExceeded
 from shared.errors import InvalidInput
 from shared.workspaces import workspace_of
 

@@ -27,7 +27,7 @@ from typing import Any
 
 from services.scheduler.commands.definitions import BY_FOLDER, Definitions, Version
 from services.scheduler.deciding.batch import Batch
-from services.scheduler.deciding.dag_files import DagFiles, read_data, text_of
+from services.scheduler.deciding.dag_folder.dag_files import DagFiles, read_data, text_of
 from services.scheduler.deciding.plans import spec_hash
 from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.loops.folder_files import UNREAD, Listing, Seen, list_files, reason, seen, shown

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
-from services.scheduler.deciding.dag_files import MAX_BYTES
+from services.scheduler.deciding.dag_folder.dag_files import MAX_BYTES
 from shared.ids import valid_dag_name
 from shared.language.file_names import EXTENSIONS
 

@@ -21,7 +21,7 @@ from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.early_reports import ahead_of_chain, ahead_of_logs
 from services.scheduler.deciding.events import record_events
 from services.scheduler.deciding.held_reports import HELD_S, HeldReports
-from services.scheduler.deciding.log_quotas import LogQuotas
+from services.scheduler.deciding.limits.log_quotas import LogQuotas
 from services.scheduler.deciding.rows import chunk_row
 from services.scheduler.deciding.traces import trace_commands, trace_reports
 from services.scheduler.deciding.transactor import Transactor

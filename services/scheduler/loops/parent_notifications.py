@@ -8,8 +8,8 @@ import logging
 import threading
 from collections.abc import Collection, Mapping
 
-from services.scheduler.deciding.family import update_parents
 from services.scheduler.deciding.post_commit import PostCommit
+from services.scheduler.deciding.sub_runs.family import update_parents
 from services.scheduler.deciding.transactor import Transactor
 from shared.errors import RowsLocked, StoreUnavailable
 from shared.faults import point

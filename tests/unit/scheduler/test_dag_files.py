@@ -9,8 +9,14 @@ from typing import Any, Literal
 import pytest
 
 from services.processes.scheduler import written_files
-from services.scheduler.deciding import atomic_files
-from services.scheduler.deciding.dag_files import ChangedInFolder, DagFiles, FolderFull, NotWritable, RefusedChanges
+from services.scheduler.deciding.dag_folder import atomic_files
+from services.scheduler.deciding.dag_folder.dag_files import (
+    ChangedInFolder,
+    DagFiles,
+    FolderFull,
+    NotWritable,
+    RefusedChanges,
+)
 from services.scheduler.deciding.plans import spec_hash
 from shared.errors import AlreadyExists, ConfigInvalid, InvalidInput
 from shared.settings.config import load_config

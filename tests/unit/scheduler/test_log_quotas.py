@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.scheduler.deciding.log_quotas import cut_logs, used_up_line
+from services.scheduler.deciding.limits.log_quotas import cut_logs, used_up_line
 
 LINE = b"[cut]\n"
 PARTS = st.lists(st.binary(min_size=1, max_size=30), min_size=1, max_size=6)

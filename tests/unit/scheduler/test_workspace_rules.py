@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 from typing import Any
 
-from services.scheduler.deciding.workspace_rules import WorkspaceRules
+from services.scheduler.deciding.limits.workspace_rules import WorkspaceRules
 
 
 def finding(quota: int, meanwhile: Any = lambda: None) -> Any:

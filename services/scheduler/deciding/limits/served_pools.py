@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from services.scheduler.deciding.workspace_rules import WorkspaceRules
+from services.scheduler.deciding.limits.workspace_rules import WorkspaceRules
 from shared.admission.workers import NotServed, not_served
 from shared.errors import Conflict
 from shared.store.writes.transaction import Transaction

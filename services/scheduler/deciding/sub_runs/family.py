@@ -15,7 +15,7 @@ from services.scheduler.core.model import Node, Run
 from services.scheduler.core.run_attempts import complete
 from services.scheduler.core.sub_runs import PENDING, UNDER_WAY, WAITING
 from services.scheduler.deciding.batch import Batch
-from services.scheduler.deciding.new_children import NewChildren
+from services.scheduler.deciding.sub_runs.new_children import NewChildren
 from shared.errors import InvalidInput
 from shared.language.expansion.params_syntax import params_text
 from shared.language.expansion.secret_params import show_params

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from services.scheduler.deciding.atomic_files import create_file, move_file, remove_file, replace_file
+from services.scheduler.deciding.dag_folder.atomic_files import create_file, move_file, remove_file, replace_file
 from services.scheduler.deciding.plans import spec_hash
 from shared.errors import AlreadyExists, Conflict, InvalidInput
 from shared.language.file_names import EXTENSIONS

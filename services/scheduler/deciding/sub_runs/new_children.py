@@ -11,9 +11,9 @@ from services.scheduler.core.model import Run, evolve
 from services.scheduler.core.plan import Plan
 from services.scheduler.core.sub_runs import UNDER_WAY
 from services.scheduler.deciding.batch import Batch
-from services.scheduler.deciding.called import find_called
 from services.scheduler.deciding.creation import new_run, priority_from, queue_of
 from services.scheduler.deciding.plans import Source
+from services.scheduler.deciding.sub_runs.called import find_called
 from shared.errors import InvalidInput, NotFound
 from shared.language.steps.approval import waits_for_approval
 from shared.workspaces import stored_name, workspace_of

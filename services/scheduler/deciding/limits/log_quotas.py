@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from services.scheduler.deciding.workspace_rules import WorkspaceRules
+from services.scheduler.deciding.limits.workspace_rules import WorkspaceRules
 from shared.store.writes.transaction import Transaction
 from shared.workspaces import DEFAULT, workspace_of
 
