@@ -14,9 +14,9 @@ from services.scheduler.assembly import Assembly
 from services.scheduler.commands.pools import apply_configured_pools
 from services.scheduler.commands.queues import apply_configured_queues
 from services.scheduler.deciding.dag_folder.dag_files import DagFiles
-from services.scheduler.deciding.event_routes import EventRoutes
 from services.scheduler.deciding.memory import SchedulerMemory
 from services.scheduler.deciding.plans import Plans
+from services.scheduler.deciding.report_queues import ReportQueues
 from services.scheduler.deciding.transactor import PROTOCOL, Transactor
 from services.scheduler.liveness.marks import Marks
 from services.scheduler.liveness.watch import WorkerWatch
@@ -70,7 +70,7 @@ class SchedulerSettings:
     audit_days: int = 0
     history_days: int = 0
     event_shards: int | None = None
-    """See ``EventRoutes``."""
+    """See ``ReportQueues``."""
     verify_every_s: float = 0
     reported: ReportedSettings | None = None
     """What administrators read about the settings of this process."""
@@ -96,13 +96,13 @@ class Scheduler:
         self.instance_id = f"{socket.gethostname()}-{new_token()[:8]}"
         self._store, self._transport, self._clock, self._settings = store, transport, clock, settings
         self._on_death = on_death
-        routes = EventRoutes(self.instance_id, settings.version, settings.event_shards)
-        transport.declare([COMMANDS, *routes.queues, LOGS, AUDIT, HEARTBEATS, task_queue({})])
+        report_queues = ReportQueues(self.instance_id, settings.version, settings.event_shards)
+        transport.declare([COMMANDS, *report_queues.queues, LOGS, AUDIT, HEARTBEATS, task_queue({})])
         plans = Plans(settings.base_config, settings.version, settings.dags_dir and settings.dags_dir.absolute())
         parts = Assembly(
             store,
             transport,
-            SchedulerMemory(plans, settings.dag_files, routes),
+            SchedulerMemory(plans, settings.dag_files, report_queues),
             clock,
             settings.tz,
             audit_days=settings.audit_days,
@@ -115,7 +115,7 @@ class Scheduler:
         )
         self.folder = Folder(transactor, settings.dags_dir) if settings.dags_dir is not None else None
         # ``stop`` stops the intakes first, then the loops, and last the relay, which publishes their messages.
-        self._intakes = [*self._open_intakes(transactor, routes, watch.marks), watch.listening(on_death)]
+        self._intakes = [*self._open_intakes(transactor, report_queues, watch.marks), watch.listening(on_death)]
         self._loops = [
             *parts.loops(on_death),
             *watch.loops(on_death),
@@ -150,13 +150,13 @@ class Scheduler:
             transactor.memory.rules.read(tx)
         return fixed
 
-    def _open_intakes(self, transactor: Transactor, routes: EventRoutes, marks: Marks) -> list[Background]:
+    def _open_intakes(self, transactor: Transactor, report_queues: ReportQueues, marks: Marks) -> list[Background]:
         """Begin to consume what others send; return the threads that record it."""
-        consume = partial(self._transport.consume, acks_wait_s=_ACKS_WAIT_S, priorities=routes.priorities)
+        consume = partial(self._transport.consume, acks_wait_s=_ACKS_WAIT_S, priorities=report_queues.priorities)
         commands = commands_intake(transactor, consume([COMMANDS], prefetch=_COMMANDS_AHEAD))
         events = events_intake(
             transactor,
-            consume(routes.queues, prefetch=_EVENTS_AHEAD),
+            consume(report_queues.queues, prefetch=_EVENTS_AHEAD),
             lambda batch: marks.recorded_until(batch.tx.services.schedulers(), batch.now),
         )
         marks.watch(lambda: events.recorded_through_s, events.wake)

@@ -105,7 +105,7 @@ class TaskIntake:
         self._stopping = False
         self._stopped = threading.Event()
         self._pool = ThreadPoolExecutor(slots, thread_name_prefix="attempt")
-        self._opener = ThreadPoolExecutor(1, thread_name_prefix="routes")
+        self._opener = ThreadPoolExecutor(1, thread_name_prefix="selectors")
         self._transport = transport
         self._own_queue = worker_queue(worker_id)
         queues = [self._own_queue, *([] if drained else self._shared_queues())]
@@ -119,7 +119,7 @@ class TaskIntake:
     def consume_selector(self, selector: dict[str, str]) -> None:
         """Also consume the broker queue of ``selector``, if this worker's labels satisfy the selector. Never blocks."""
         if self._selectors.learn(selector) and not self._stopping:
-            _log.info("route.learned", extra={"selector": selector})
+            _log.info("selector.learned", extra={"selector": selector})
             self._opener.submit(self._open, task_queue(selector))
 
     def set_drained(self, drained: bool) -> None:

@@ -41,7 +41,7 @@ class KnownSelectors:
             try:
                 replace_private_file(self._path, json.dumps(self._selectors))
             except OSError as error:
-                _log.warning("routes.not_kept", extra={"path": str(self._path), "error": str(error)})
+                _log.warning("selectors.not_kept", extra={"path": str(self._path), "error": str(error)})
             return True
 
     def _load(self) -> list[dict[str, str]]:
@@ -51,5 +51,5 @@ class KnownSelectors:
             return []
         except ValueError as error:
             # Schedulers announce every selector again, so the only loss is a delay.
-            _log.warning("routes.unreadable", extra={"path": str(self._path), "error": str(error)})
+            _log.warning("selectors.unreadable", extra={"path": str(self._path), "error": str(error)})
             return []

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import pytest
 from sqlalchemy import select
 
-from services.scheduler.deciding.event_routes import EventRoutes
+from services.scheduler.deciding.report_queues import ReportQueues
 from services.scheduler.main import Scheduler
 from shared.ids import new_token
 from shared.store import tables as t
@@ -105,11 +105,11 @@ def test_one_of_two_schedulers_takes_all_commands_and_the_other_one_takes_over(s
         return set().union(*(walk(stack, f"r{next(number)}", steps=1, dag="one") for _ in range(12)))
 
     def shard_of_new_runs(creator: Scheduler, others: list[Scheduler]) -> str:
-        own, *rest = (EventRoutes(each.instance_id, "test", 8).priorities for each in (creator, *others))
+        own, *rest = (ReportQueues(each.instance_id, "test", 8).priorities for each in (creator, *others))
         won = [shard.name for shard in EVENT_SHARDS if all(own[shard.name] > of[shard.name] for of in rest)]
         return max(won, key=lambda name: own[name])
 
-    second, first = sorted(both, key=lambda each: EventRoutes(each.instance_id, "test", 8).priorities[COMMANDS.name])
+    second, first = sorted(both, key=lambda each: ReportQueues(each.instance_id, "test", 8).priorities[COMMANDS.name])
     # Once both have seen each other in the database. One run in a thousand gets a key that does not fit.
     eventually(lambda: named() == {shard_of_new_runs(first, [second])})
 

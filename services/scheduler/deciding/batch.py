@@ -91,7 +91,7 @@ class Batch:
 
     def new_run_key(self) -> str:
         """Return the key of a run to ``add``."""
-        return self._memory.routes.new_run_key()
+        return self._memory.report_queues.new_run_key()
 
     def add(
         self,
@@ -267,7 +267,7 @@ class Batch:
         task = dispatch.task
         if task.chain and not self._same_protocol:
             task = task.model_copy(update={"chain": ()})
-        if queue := self._memory.routes.reports_to(key):
+        if queue := self._memory.report_queues.reports_to(key):
             task = task.model_copy(update={"reports_to": queue})
         body = encode(task, id=message_id, at=self.now, trace=str(trace))
         if len(body) > MAX_MESSAGE_BYTES and task.kind == FOLLOW_UP:

@@ -1,4 +1,4 @@
-"""Which reports of workers arrive before something that was sent earlier and travels on another way.
+"""Finds the reports of workers that have overtaken something that was sent before them on another way.
 
 Log chunks have a broker queue of their own, so the report of an attempt's end can overtake them. And a report about a
 step of a chain can overtake the end report of the step before, which tells that its worker went on (ADR 63): that one

@@ -1,4 +1,4 @@
-"""Reports that wait a moment for company: they ride in the next transaction that decides about their run.
+"""Reports that wait up to 60 ms, to be recorded in the next transaction that decides about their run.
 
 A step that ends soon after its start costs one transaction instead of two. The report stays unacknowledged at the
 broker until it is recorded, so a crash loses nothing. Whoever decides about a run records its held reports first, so no
@@ -19,9 +19,9 @@ from shared.transport.base import Delivery
 __all__ = ["HELD_S", "HeldReport", "HeldReports", "may_wait"]
 
 HELD_S = 0.06
-"""The longest time that a report waits for company; users see that a step runs this much later."""
+"""The longest time that a report waits; users see that a step runs this much later."""
 _MOST = 100
-"""The most reports that wait. More are recorded at once: they are company enough, and the broker limits how many
+"""The most reports that wait. More are recorded at once: they fill a transaction, and the broker limits how many
 unacknowledged messages a scheduler may have."""
 
 

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 
 from services.scheduler.deciding.dag_folder.dag_files import DagFiles
-from services.scheduler.deciding.event_routes import EventRoutes
 from services.scheduler.deciding.held_reports import HeldReports
 from services.scheduler.deciding.limits.workspace_rules import WorkspaceRules
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.deciding.recent import RecentRuns
+from services.scheduler.deciding.report_queues import ReportQueues
 
 __all__ = ["SchedulerMemory"]
 
@@ -19,7 +19,7 @@ class SchedulerMemory:
     plans: Plans
     files: DagFiles | None = None
     """Where DAGs are written to besides the database; ``None``: nowhere."""
-    routes: EventRoutes = field(default_factory=lambda: EventRoutes("", "", None))
+    report_queues: ReportQueues = field(default_factory=lambda: ReportQueues("", "", None))
     """Where reports come; by default all by the common broker queue."""
     held: HeldReports = field(default_factory=HeldReports)
     """Reports to record with the next decision about their run."""

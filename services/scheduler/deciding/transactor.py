@@ -157,7 +157,7 @@ class Transactor:
                     return None
 
     def hold(self, delivery: Delivery, envelope: Envelope) -> bool:
-        """Let a report wait for company, if that delays nothing; return whether it waits."""
+        """Let a report wait for the next decision about its run, if that delays nothing; return whether it waits."""
         event = envelope.body
         if not isinstance(event, AttemptStarted):
             return False

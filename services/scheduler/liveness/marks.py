@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from services.scheduler.deciding.event_routes import EventRoutes
 from services.scheduler.deciding.post_commit import NEVER, PostCommit
+from services.scheduler.deciding.report_queues import ReportQueues
 from services.scheduler.liveness.hearing import Hearing
 from services.scheduler.liveness.listening import HeartbeatListener, heartbeat_queue
 from services.scheduler.liveness.report_marks import Gone, Passed, peer_of, recorded_until
@@ -44,9 +44,8 @@ class Marks:
     delivered, so was everything that workers had sent there before it. An attempt is declared lost only for a time up
     to which the marks of all schedulers reach (ADR 24).
 
-    ``started_at``: when the process began. ``period_s``: the time between two markers. ``routes``: the queues of the
-    reports. ``urgent()``: whether a worker may soon be declared lost. While it is false, fewer markers go to these
-    queues.
+    ``started_at``: when the process began. ``period_s``: the time between two markers. ``urgent()``: whether a worker
+    may soon be declared lost. While it is false, fewer markers go to the queues of reports.
     """
 
     def __init__(
@@ -59,12 +58,12 @@ class Marks:
         hearing: Hearing,
         started_at: datetime,
         period_s: float,
-        routes: EventRoutes,
+        report_queues: ReportQueues,
         urgent: Callable[[], bool],
     ) -> None:
         self._transport, self._clock, self._instance_id = transport, clock, instance_id
         self._listener, self._hearing = listener, hearing
-        self._period_s, self._routes, self._urgent = period_s, routes, urgent
+        self._period_s, self._report_queues, self._urgent = period_s, report_queues, urgent
         self._own_tap = tap_address(HEARTBEATS, heartbeat_queue(instance_id))
         self.idle = False
         """Whether no attempt is open, as far as this scheduler knows. While it is true, fewer markers are sent."""
@@ -140,7 +139,7 @@ class Marks:
         self._transport.send(self._marker(self._own_tap, number))
         self._collect()
         if self._is_time(now):
-            asked = [self._transport.request(self._marker(queue, number)) for queue in self._routes.queues]
+            asked = [self._transport.request(self._marker(queue, number)) for queue in self._report_queues.queues]
             self._asked.append((now, asked))
             self._last_asked = now
 
@@ -204,7 +203,7 @@ class Marks:
     def reports_until(self, rows: Iterable[Mapping[str, Any]]) -> datetime:
         """Return the time before which all sent reports are recorded. ``rows``: all schedulers, this one included."""
         rows = list(rows)
-        self._routes.note(rows)
+        self._report_queues.note(rows)
         peers = [peer_of(row, self._gone.get(row["instance_id"])) for row in rows]
         with self._lock:
             return recorded_until(self._passed, peers) if peers else NEVER
@@ -215,7 +214,7 @@ class Marks:
         What was sent to this scheduler before the report in hand, in the same queue, is recorded. So a scheduler
         without peers that has one queue need not wait for a marker.
         """
-        if len(self._routes.queues) == 1 and all(row["instance_id"] == self._instance_id for row in rows):
+        if len(self._report_queues.queues) == 1 and all(row["instance_id"] == self._instance_id for row in rows):
             return now
         self._hurried_until_s = time.monotonic() + _HURRY_S
         return self.reports_until(rows)

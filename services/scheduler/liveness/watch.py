@@ -53,7 +53,7 @@ class WorkerWatch:
             hearing=hearing,
             started_at=service["started_at"],
             period_s=min(1.0, lease_s * _PERIOD_OF_LEASE),
-            routes=transactor.memory.routes,
+            report_queues=transactor.memory.report_queues,
             urgent=lambda: (
                 hearing.somebody_overdue(lease_s) or hearing.somebody_began(clock() - timedelta(seconds=2 * lease_s))
             ),

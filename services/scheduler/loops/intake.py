@@ -71,8 +71,8 @@ class Intake(Generic[T]):
     ``not_yet`` returns the ids of messages to keep unacknowledged and try again soon; the others do not wait for them.
     After the commit, ``after_commit`` is called with the deliveries and the result of ``record``; then the deliveries
     are acked. ``refuse`` answers the sender of a message that failed twice for an unexpected reason, which then becomes
-    a dead letter; without it such a message returns until the delivery limit. ``held``: where reports wait for company.
-    They are recorded by this intake if they found none.
+    a dead letter; without it such a message returns until the delivery limit. ``held``: where reports wait for the next
+    decision about their run. This intake records them if there is none in time.
     """
 
     def __init__(

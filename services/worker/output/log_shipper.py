@@ -24,11 +24,11 @@ from shared.errors import Unavailable
 from shared.service import WatchedThread
 from shared.transport.base import LOGS, Outgoing, WorkerTransport
 
-__all__ = ["RIDE_BYTES", "LogShipper", "log_message", "read_tail"]
+__all__ = ["LogShipper", "log_message", "read_tail"]
 
 _log = logging.getLogger(__name__)
 
-RIDE_BYTES = 16_384
+_IN_REPORT_BYTES = 16_384
 """If at most this much output is unsent when the attempt ends, it is sent inside ``AttemptFinished``.
 
 A log that is not larger than this travels there as a whole, even if parts were sent before: then its end need not wait
@@ -74,7 +74,7 @@ class AttemptLogs:
         self._lock = threading.Lock()
         self._finished = False
         self._sent: list[LogChunk] | None = []
-        """All chunks sent so far; ``None`` as soon as they have more than ``RIDE_BYTES``."""
+        """All chunks sent so far; ``None`` as soon as they have more than ``_IN_REPORT_BYTES``."""
 
     @property
     def annotations(self) -> Annotations | None:
@@ -156,16 +156,16 @@ class AttemptLogs:
     def _send_first(self, chunk: LogChunk) -> "Future[None]":
         if self._sent is not None:
             self._sent.append(chunk)
-            if sum(len(each.data) for each in self._sent) > RIDE_BYTES:
+            if sum(len(each.data) for each in self._sent) > _IN_REPORT_BYTES:
                 self._sent = None
         return self._send(chunk)
 
     def finish(self) -> tuple[LogChunk, ...]:
         """Send the remaining output and wait for all confirms. Call it after the end of the step.
 
-        If at most ``RIDE_BYTES`` remain, they are returned instead, as chunks for the end report. If the whole log has
-        at most ``RIDE_BYTES``, all of it is returned, also what was sent before. Raises ``Unavailable`` if the broker
-        does not accept a chunk; ``rest`` then yields every chunk that it has not confirmed.
+        If at most ``_IN_REPORT_BYTES`` remain, they are returned instead, as chunks for the end report. If the whole
+        log has no more than that, all of it is returned, also what was sent before. Raises ``Unavailable`` if the
+        broker does not accept a chunk; ``rest`` then yields every chunk that it has not confirmed.
         """
         try:
             return self._finish()
@@ -178,13 +178,13 @@ class AttemptLogs:
             self._cut_if_short()
             if self._sent is not None:
                 unsent = sum(stream.unsent_bytes() for stream in self._streams)
-                if unsent + sum(len(chunk.data) for chunk in self._sent) <= RIDE_BYTES:
+                if unsent + sum(len(chunk.data) for chunk in self._sent) <= _IN_REPORT_BYTES:
                     return (*self._sent, *(self._drain() if unsent else ()))
             for stream in self._streams:
                 while stream.window:
                     self._confirm(stream)
             unsent = sum(stream.unsent_bytes() for stream in self._streams)
-            if unsent <= RIDE_BYTES:
+            if unsent <= _IN_REPORT_BYTES:
                 return tuple(self._drain()) if unsent else ()
             for stream in self._streams:
                 while (chunk := stream.next_chunk(final=True)) is not None:

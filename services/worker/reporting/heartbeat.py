@@ -42,12 +42,12 @@ class HeartbeatSender:
     def __init__(
         self,
         transport: WorkerTransport,
-        lease_ttl_s: float,
+        lease_s: float,
         make_heartbeat: Callable[[bool], Heartbeat],
         on_death: Callable[[], None] = lambda: None,
     ) -> None:
         self._transport = transport
-        self._lease_s = lease_ttl_s
+        self._lease_s = lease_s
         self._make_heartbeat = make_heartbeat
         self._stopping = False
         self._awake = threading.Event()
@@ -56,7 +56,7 @@ class HeartbeatSender:
         self._healthy = True
         self._heard_at = -float("inf")
         """When the last heartbeat that the broker confirmed was sent (monotonic time)."""
-        self._heard_for_s = lease_ttl_s / 2
+        self._heard_for_s = lease_s / 2
         self._thread = WatchedThread("lease", self._run, on_death)
 
     def start(self) -> None:

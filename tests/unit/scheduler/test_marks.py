@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.scheduler.deciding.event_routes import EventRoutes
 from services.scheduler.deciding.post_commit import NEVER, PostCommit
+from services.scheduler.deciding.report_queues import ReportQueues
 from services.scheduler.liveness.hearing import Hearing
 from services.scheduler.liveness.listening import HeartbeatListener, heartbeat_queue
 from services.scheduler.liveness.marks import Marks
@@ -27,13 +27,13 @@ class Rig:
     def __init__(self, shards: int | None = None) -> None:
         self.now = T0
         self.urgent = True
-        routes = EventRoutes("me", "test", shards)
+        report_queues = ReportQueues("me", "test", shards)
         self.recorded_through_s = float("inf")
         self.caught_up = threading.Event()
         self.transport = EmbeddedTransport(None)
         hearing = Hearing(gap_s=5, settle_s=0)
         self.listener = HeartbeatListener(self.transport, lambda: self.now, "me", hearing)
-        self.consumer = self.transport.consume(routes.queues, prefetch=100)
+        self.consumer = self.transport.consume(report_queues.queues, prefetch=100)
         self.marks = Marks(
             self.transport,
             lambda: self.now,
@@ -42,7 +42,7 @@ class Rig:
             hearing=hearing,
             started_at=T0,
             period_s=1,
-            routes=routes,
+            report_queues=report_queues,
             urgent=lambda: self.urgent,
         )
         self.marks.watch(lambda: self.recorded_through_s, self.caught_up.set)

@@ -16,7 +16,7 @@ from zlib import crc32
 from shared.ids import new_run_id
 from shared.transport.base import COMMANDS, EVENT_SHARDS, EVENTS, BrokerQueue
 
-__all__ = ["EventRoutes", "priority", "shard_of"]
+__all__ = ["ReportQueues", "priority", "shard_of"]
 
 _PRIORITY_BYTES = 2
 _DRAWS = 50
@@ -34,7 +34,7 @@ def shard_of(run_key: str, shards: int) -> int:
     return crc32(run_key.encode()) % shards
 
 
-class EventRoutes:
+class ReportQueues:
     """The broker queues for reports, as one scheduler uses them.
 
     ``shards``: over how many shards the runs are spread; 0 for the common queue of all schedulers. ``None``: this is

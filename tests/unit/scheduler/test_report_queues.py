@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.scheduler.deciding.event_routes import EventRoutes, priority, shard_of
+from services.scheduler.deciding.report_queues import ReportQueues, priority, shard_of
 from shared.ids import new_run_id
 from shared.transport.base import COMMANDS, EVENT_SHARDS, EVENTS, event_queue
 
@@ -34,14 +34,14 @@ def test_when_a_scheduler_leaves_only_its_shards_move(names: set[str], leaver: s
 @given(st.sets(st.text(min_size=1), min_size=1, max_size=5))
 def test_the_reports_about_a_new_run_come_to_its_creator(names: set[str]) -> None:
     for creator in names:
-        routes = EventRoutes(creator, "2", 8)
-        routes.note([row(name) for name in sorted(names)])
+        queues = ReportQueues(creator, "2", 8)
+        queues.note([row(name) for name in sorted(names)])
         won = [
             shard.name
             for shard in EVENT_SHARDS
             if all(priority(creator, shard.name) > priority(other, shard.name) for other in names - {creator})
         ]
-        named = Counter(routes.reports_to(routes.new_run_key()) for _ in range(200))
+        named = Counter(queues.reports_to(queues.new_run_key()) for _ in range(200))
         best, times = named.most_common(1)[0]
         if won:  # a few runs in a thousand get no key that fits
             assert best in won
@@ -50,33 +50,33 @@ def test_the_reports_about_a_new_run_come_to_its_creator(names: set[str]) -> Non
 
 @given(st.sets(st.text(min_size=1), min_size=1, max_size=5))
 def test_who_comes_first_for_commands_also_comes_first_in_a_shard(names: set[str]) -> None:
-    routes = {name: EventRoutes(name, "2", 8).priorities for name in names}
-    first = max(sorted(names), key=lambda name: routes[name][COMMANDS.name])
-    assert any(all(routes[first][shard.name] >= of[shard.name] for of in routes.values()) for shard in EVENT_SHARDS)
+    queues = {name: ReportQueues(name, "2", 8).priorities for name in names}
+    first = max(sorted(names), key=lambda name: queues[name][COMMANDS.name])
+    assert any(all(queues[first][shard.name] >= of[shard.name] for of in queues.values()) for shard in EVENT_SHARDS)
 
 
 def test_without_shards_of_its_own_a_scheduler_creates_runs_all_the_same() -> None:
-    routes = EventRoutes("a", "2", 1)
-    routes.note([row("a"), *(row(f"other-{number}") for number in range(30))])
-    assert len({routes.new_run_key() for _ in range(20)}) == 20
+    queues = ReportQueues("a", "2", 1)
+    queues.note([row("a"), *(row(f"other-{number}") for number in range(30))])
+    assert len({queues.new_run_key() for _ in range(20)}) == 20
 
 
 def test_tasks_name_a_shard_once_all_schedulers_know_shards() -> None:
-    routes = EventRoutes("a", "2", 8)
-    assert routes.reports_to("run-1") == "", "nobody knows yet who else there is"
-    routes.note([row("a"), row("b", version="1")])
-    assert routes.reports_to("run-1") == ""
-    routes.note([row("a"), row("b")])
-    assert event_queue(routes.reports_to("run-1")) in EVENT_SHARDS
-    assert set(routes.priorities) == {COMMANDS.name, *(shard.name for shard in EVENT_SHARDS)}
-    assert min(routes.priorities.values()) >= 1
+    queues = ReportQueues("a", "2", 8)
+    assert queues.reports_to("run-1") == "", "nobody knows yet who else there is"
+    queues.note([row("a"), row("b", version="1")])
+    assert queues.reports_to("run-1") == ""
+    queues.note([row("a"), row("b")])
+    assert event_queue(queues.reports_to("run-1")) in EVENT_SHARDS
+    assert set(queues.priorities) == {COMMANDS.name, *(shard.name for shard in EVENT_SHARDS)}
+    assert min(queues.priorities.values()) >= 1
 
 
 def test_without_shards_reports_come_by_the_common_queue() -> None:
-    off, only = EventRoutes("a", "2", 0), EventRoutes("a", "2", None)
-    for routes in (off, only):
-        routes.note([row("a")])
-        assert routes.reports_to("run-1") == ""
+    off, only = ReportQueues("a", "2", 0), ReportQueues("a", "2", None)
+    for queues in (off, only):
+        queues.note([row("a")])
+        assert queues.reports_to("run-1") == ""
     assert off.queues == (EVENTS, *EVENT_SHARDS), "reports of before the change may still come"
     assert only.queues == (EVENTS,)
     assert off.priorities[COMMANDS.name] >= 1
