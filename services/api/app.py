@@ -15,15 +15,14 @@ from flask.sessions import NullSession, SessionInterface
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 from werkzeug.routing import MapAdapter
 
-from services.api import problems, workspace_names
-from services.api.dagu2_api import name_labels
+from services.api import problems
 from services.api.deps import Deps
-from services.api.flask_exchange import request_id, respond, this_request
-from services.api.foreign_pages import add_cors, refuse_foreign_name
 from services.api.observability import request_metrics, request_spans
 from services.api.operations import PARAMETER, ApiResponse, Operation
 from services.api.problems import Problem
 from services.api.readiness import schema_of, trouble
+from services.api.requests import workspace_names
+from services.api.requests.dagu2_api import name_labels
 from services.api.routes import OPERATIONS
 from services.api.routes.probes import PROBES
 from services.api.routes.schema import SCHEMA
@@ -31,7 +30,9 @@ from services.api.serving.compression import compress
 from services.api.serving.raw_path import RawPath, SegmentConverter
 from services.api.settings import Settings
 from services.api.ui.pages import PageConverter, serve_bundle, serve_own
-from services.api.views import API, view_of
+from services.api.views.flask_exchange import request_id, respond, this_request
+from services.api.views.foreign_pages import add_cors, refuse_foreign_name
+from services.api.views.view import API, view_of
 from shared.errors import DagwayError
 from shared.log import bind_thread
 from shared.workspaces import DEFAULT

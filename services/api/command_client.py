@@ -19,8 +19,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
 
-from services.api import checked_values
 from services.api.problems import Problem, bad_request, from_refusal
+from services.api.requests import checked_values
 from shared.contracts.codec import decode_as, encode
 from shared.contracts.commands import Command, CommandReply
 from shared.errors import BrokerUnavailable, PublishUnconfirmed, Unroutable

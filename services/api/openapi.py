@@ -8,8 +8,8 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from services.api.operations import PARAMETER, Operation
 from services.api.parameter_texts import parameter_text
+from services.api.requests.workspace_names import ARGUMENT, DEFAULT_LABEL, HEADER
 from services.api.response_schemas.base import ErrorBodySchema, PendingSchema
-from services.api.workspace_names import ARGUMENT, DEFAULT_LABEL, HEADER
 
 __all__ = ["document"]
 

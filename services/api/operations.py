@@ -25,8 +25,8 @@ from services.api.command_client import Accepted, SentCommand
 from services.api.deps import Deps
 from services.api.observability import request_metrics
 from services.api.problems import Problem
+from services.api.requests.workspace_names import ARGUMENT, stored_command_id
 from services.api.response_schemas.base import Schema
-from services.api.workspace_names import ARGUMENT, stored_command_id
 from shared.contracts.commands import Command, StartInline, StartRun
 from shared.ids import new_command_id
 from shared.workspaces import DEFAULT, plain_name

@@ -6,9 +6,9 @@ from contextlib import closing, contextmanager
 import pytest
 
 from services.api.follow import Follower
-from services.api.forwarding import forward
 from services.api.problems import Problem
 from services.api.settings import RemoteNode
+from services.api.views.forwarding import forward
 from shared.transport.embedded.transport import EmbeddedTransport
 from tests.harness.counterparts import HttpCounterpart
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from services.api import forwarding
-from services.api.forwarding import forward
 from services.api.problems import Problem
 from services.api.settings import RemoteNode
+from services.api.views import forwarding
+from services.api.views.forwarding import forward
 from services.worker.inputs import param_schema
 from services.worker.inputs.param_schema import apply_schema
 from shared.errors import InvalidInput

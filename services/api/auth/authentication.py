@@ -24,8 +24,8 @@ from services.api.auth.shared_failures import SharedFailures
 from services.api.auth.tokens import HOOK_PREFIX, KEY_PREFIX, ImportedSecrets, Passwords, secret_hash
 from services.api.problems import SETTING, Problem, not_found
 from services.api.representations.json_values import precise
+from services.api.requests.workspace_names import no_access
 from services.api.settings import Oidc, Settings
-from services.api.workspace_names import no_access
 from shared.contracts.dag_scope import DagScope
 from shared.login_failures import Guesser, by_address, by_login
 from shared.roles import outranks

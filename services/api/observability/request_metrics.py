@@ -17,8 +17,8 @@ from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.core import Metric
 
 from services.api.auth.webhook_signatures import WebhookRefusal
-from services.api.client_address import address_of
 from services.api.observability.dagu_metrics import families
+from services.api.requests.client_address import address_of
 from shared.metrics import LATENCY_S, PHASE_S
 from shared.store.scraped import Scraped
 

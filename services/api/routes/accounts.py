@@ -6,13 +6,13 @@ from typing import Any
 
 from pydantic import Field, SecretStr
 
-from services.api import checked_values
 from services.api.auth.authentication import forbidden, principal_of, unauthorized
 from services.api.auth.password_rules import why_refused
 from services.api.auth.principals import Principal
 from services.api.operations import ApiResponse, Body, Call, Operations, Result, ok
 from services.api.problems import bad_request, not_found
 from services.api.representations import accounts_json, json_values
+from services.api.requests import checked_values
 from services.api.response_schemas.accounts import (
     LoginSchema,
     MessageSchema,

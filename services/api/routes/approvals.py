@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from services.api import checked_values
 from services.api.operations import ApiResponse, Body, Call, Operations, Storable
+from services.api.requests import checked_values
 from services.api.run_details.lookup import run_name
 from shared.contracts.commands.approvals import ApproveStep, RejectStep
 

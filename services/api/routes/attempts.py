@@ -4,10 +4,10 @@ from typing import Any
 
 from pydantic import Field
 
-from services.api.cursors import moment, read_cursor, write_cursor
 from services.api.operations import ApiResponse, Call, Operations, Query, ok
 from services.api.problems import bad_request, not_found
 from services.api.representations.attempts_json import attempts_json
+from services.api.requests.cursors import moment, read_cursor, write_cursor
 from services.api.response_schemas.attempts import AttemptsSchema
 from services.api.run_details.lookup import find_run
 from shared.store.reads.reader import AttemptPlace

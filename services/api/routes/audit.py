@@ -5,10 +5,10 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field
 
-from services.api import checked_values
-from services.api.cursors import moment, read_cursor, write_cursor
 from services.api.operations import ApiResponse, Call, Operations, Query, json_bytes, ok
 from services.api.representations.audit_json import audit_entry
+from services.api.requests import checked_values
+from services.api.requests.cursors import moment, read_cursor, write_cursor
 from services.api.response_schemas.audit import AuditPageSchema
 from shared.store.reads.reader import AuditFilter, AuditPlace, AuditRow
 

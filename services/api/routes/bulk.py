@@ -11,11 +11,11 @@ from typing import Any
 
 from pydantic import Field
 
-from services.api import checked_values
 from services.api.bulk_outcomes import BulkOutcome, bulk_outcomes, outcome_json
-from services.api.cursors import read_cursor, write_cursor
 from services.api.operations import ApiResponse, Body, Call, Operations, Query, ok
 from services.api.problems import Problem
+from services.api.requests import checked_values
+from services.api.requests.cursors import read_cursor, write_cursor
 from services.api.response_schemas.bulk import BulkResponseSchema, StopQueueResponseSchema
 from shared.contracts.commands import Command, DequeueRun, RemoveRun, RetryRun, StopRun
 from shared.store.reads.reader import RunName

@@ -5,8 +5,8 @@ from typing import Any
 from services.api.operations import ApiResponse, Call, Operations, ok
 from services.api.problems import not_found
 from services.api.representations import json_values
+from services.api.requests.workspace_names import stored_command_id
 from services.api.response_schemas.runs import CommandSchema
-from services.api.workspace_names import stored_command_id
 from shared.contracts.commands import BEGUN
 from shared.store.reads.reader import DeadLetterRow
 from shared.transport.base import COMMANDS as BROKER_QUEUE

@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import Field
 
-from services.api import checked_values
 from services.api.bulk_outcomes import bulk_outcomes
 from services.api.operations import ApiResponse, Body, Call, Operations, ok
 from services.api.problems import Problem, bad_request
+from services.api.requests import checked_values
 from services.api.response_schemas.dags import ErrorsResponseSchema
 from services.api.run_details.lookup import find_dag, run_name
 from shared.contracts.commands import DequeueRun, PatchStep, RetryRun, StopRun

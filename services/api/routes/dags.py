@@ -6,12 +6,12 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from services.api import checked_values
 from services.api.caches.specs import parse_spec
 from services.api.operations import ApiResponse, Body, Call, Operations, Query, Result, json_bytes, ok
 from services.api.param_schemas import param_schema
 from services.api.problems import Problem, bad_request, not_found
 from services.api.representations import dag_json, json_values, run_json
+from services.api.requests import checked_values
 from services.api.response_schemas.dags import (
     CreateDAGResponseSchema,
     DAGDetailsResponseSchema,

@@ -6,14 +6,14 @@ from typing import Any
 
 from pydantic import Field
 
-from services.api import checked_values
 from services.api.auth.authentication import forbidden
 from services.api.auth.tokens import KEY_PREFIX, secret_hash
 from services.api.operations import ApiResponse, Body, Call, Operations, Result, ok
 from services.api.problems import bad_request, not_found
 from services.api.representations import accounts_json
+from services.api.requests import checked_values
+from services.api.requests.workspace_names import stored
 from services.api.response_schemas.accounts import ApiKeyAnswerSchema, ApiKeyMadeSchema, ApiKeysSchema
-from services.api.workspace_names import stored
 from shared.base58 import base58
 from shared.contracts.commands.accounts import CreateApiKey, DeleteApiKey, UpdateApiKey
 

@@ -14,9 +14,9 @@ from services.api.operations import ApiResponse, Call, Operations, Query, ok
 from services.api.problems import not_found
 from services.api.representations import json_values
 from services.api.representations.attempts_json import tries
+from services.api.requests.workspace_names import shown
 from services.api.response_schemas.runs import LogHitsSchema, LogSchema
 from services.api.run_details.lookup import find_run
-from services.api.workspace_names import shown
 from shared.contracts.events import Stream
 from shared.store.reads.reader import LogWindow, NodeRow, RunRow, TransitionRow
 from shared.workspaces import plain_name

@@ -16,8 +16,8 @@ from services.api.audit.trail import actor_of
 from services.api.auth.authentication import unauthorized
 from services.api.auth.oidc import PROOF_COOKIE, TOKEN_COOKIE, OidcIdentity, OidcProvider, new_verifier
 from services.api.auth.principals import NOBODY, Principal
-from services.api.client_address import address_of, sent_by_tls
 from services.api.problems import INTERNAL, Problem, bad_request
+from services.api.requests.client_address import address_of, sent_by_tls
 from shared.contracts.audit import AuditEntry, AuditTarget
 from shared.log import current
 

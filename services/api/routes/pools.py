@@ -4,9 +4,9 @@ from typing import Any
 
 from pydantic import Field
 
-from services.api import checked_values
 from services.api.operations import ApiResponse, Body, Call, Operations, ok
 from services.api.representations import json_values
+from services.api.requests import checked_values
 from services.api.response_schemas.queues import PoolCapacitySchema, PoolsSchema, RemovedSchema
 from shared.contracts.commands.pools import RemovePool, SetPool
 from shared.store.reads.reader import PoolRow, PoolUserRow

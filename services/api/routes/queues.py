@@ -4,10 +4,10 @@ from functools import partial
 
 from pydantic import Field
 
-from services.api import checked_values
 from services.api.operations import ApiResponse, Body, Call, Operations, ok
 from services.api.problems import bad_request
 from services.api.representations import json_values
+from services.api.requests import checked_values
 from services.api.response_schemas.queues import PausedSchema, PausesSchema, QueueLimitSchema, RemovedSchema
 from shared.contracts.commands import EndPause, RemoveQueue, SetPause, SetQueue
 from shared.language.model import CatchupPolicy

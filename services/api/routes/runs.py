@@ -6,10 +6,11 @@ from typing import Any
 
 from pydantic import Field
 
-from services.api.cursors import moment, read_cursor, write_cursor
 from services.api.operations import ApiResponse, Call, Operations, Query, json_bytes, ok
 from services.api.problems import bad_request
 from services.api.representations import json_values, run_json
+from services.api.requests.cursors import moment, read_cursor, write_cursor
+from services.api.requests.workspace_names import stored
 from services.api.response_schemas.runs import (
     ListRunsResponseSchema,
     OutputsResponseSchema,
@@ -20,7 +21,6 @@ from services.api.run_details.encoded import encoded_details
 from services.api.run_details.lookup import find_run, run_name
 from services.api.run_details.specs import dags_of_runs
 from services.api.run_details.waiting import runs_wait_for
-from services.api.workspace_names import stored
 from shared.language.snapshot import parse_snapshot
 from shared.status import RunStatus
 from shared.store.reads.reader import ListedRunRow, RunRow

@@ -5,12 +5,12 @@ from typing import Any
 
 from pydantic import Field
 
-from services.api import checked_values
 from services.api.operations import ApiResponse, Body, Call, Operations, ok
 from services.api.problems import Problem, bad_request
 from services.api.representations.json_values import precise
+from services.api.requests import checked_values
+from services.api.requests.workspace_names import stored
 from services.api.response_schemas.secrets import RotatedSchema, SecretSetSchema, SecretsSchema
-from services.api.workspace_names import stored
 from shared.contracts.commands.secrets import DeleteSecret, ResealedSecret, ResealSecrets, SetSecret
 from shared.secret_box import CannotOpenSecret, SecretBox, key_of
 from shared.store.reads.reader import SecretRow

@@ -5,11 +5,11 @@ from typing import Any, TypeVar
 
 from pydantic import Field, field_validator
 
-from services.api import checked_values
 from services.api.caches.specs import parse_spec
 from services.api.command_client import chosen_run_id
 from services.api.operations import ApiResponse, Body, Call, Operations, Query, Storable, ok
 from services.api.problems import bad_request, not_found, unavailable
+from services.api.requests import checked_values
 from services.api.response_schemas.runs import (
     RescheduleResponseSchema,
     StartedResponseSchema,

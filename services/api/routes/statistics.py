@@ -4,9 +4,9 @@ from typing import Any
 
 from pydantic import Field
 
-from services.api import checked_values
 from services.api.operations import ApiResponse, Call, Operations, Query, ok
 from services.api.representations import json_values
+from services.api.requests import checked_values
 from services.api.response_schemas.statistics import StatisticsSchema
 from services.api.run_details.statistics import (
     Durations,

@@ -6,13 +6,13 @@ from typing import Any
 
 from pydantic import Field
 
-from services.api import checked_values
-from services.api.cursors import moment, read_cursor, write_cursor
 from services.api.observability import dagu_metrics
 from services.api.operations import ApiResponse, Call, Operations, Query, ok
 from services.api.problems import UNAVAILABLE, bad_request, not_found
 from services.api.readiness import schema_of, trouble
 from services.api.representations import json_values, run_json
+from services.api.requests import checked_values
+from services.api.requests.cursors import moment, read_cursor, write_cursor
 from services.api.response_schemas.queues import QueueItemsSchema, QueueSchema, QueuesSchema
 from services.api.response_schemas.system import (
     CoordinatorsSchema,

@@ -4,11 +4,11 @@ from typing import Any
 
 from pydantic import Field
 
-from services.api import checked_values
 from services.api.operations import ApiResponse, Call, Operations, Query, Result, ok
 from services.api.problems import bad_request, not_found
 from services.api.representations import json_values
 from services.api.representations.spec_diff import unified_diff
+from services.api.requests import checked_values
 from services.api.response_schemas.dags import (
     DiffResponseSchema,
     RestoreResponseSchema,

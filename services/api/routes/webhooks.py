@@ -11,7 +11,6 @@ from typing import Any, NoReturn
 
 from pydantic import Field
 
-from services.api import checked_values
 from services.api.auth.authentication import forbidden, unauthorized
 from services.api.auth.principals import Principal
 from services.api.auth.tokens import BCRYPT, HOOK_PREFIX, secret_hash
@@ -28,8 +27,9 @@ from services.api.observability.request_metrics import WEBHOOK_REFUSALS
 from services.api.operations import ApiResponse, Body, Call, Operations, Result, ok
 from services.api.problems import TOO_LARGE, Problem, not_found
 from services.api.representations import accounts_json
+from services.api.requests import checked_values
+from services.api.requests.workspace_names import stored_command_id
 from services.api.response_schemas.accounts import TriggeredSchema, WebhookMadeSchema, WebhookSchema, WebhooksSchema
-from services.api.workspace_names import stored_command_id
 from shared.base58 import base58
 from shared.contracts.commands import EnqueueRun
 from shared.contracts.commands.webhooks import (

@@ -4,8 +4,8 @@ from pydantic import Field
 
 from services.api.operations import ApiResponse, Body, Call, Operations, ok
 from services.api.problems import bad_request, not_found
+from services.api.requests.workspace_names import DEFAULT_LABEL
 from services.api.response_schemas.worker_pools import ReservedPoolSchema, ReservedPoolsSchema
-from services.api.workspace_names import DEFAULT_LABEL
 from shared.contracts.commands.worker_pools import ReleaseWorkerPool, ReserveWorkerPool
 from shared.contracts.worker_pools import WORKER_POOL_RULE, valid_worker_pool
 from shared.workspaces import DEFAULT, valid_workspace

@@ -1,8 +1,8 @@
 """Finds the DAGs and runs that request paths name."""
 
-from services.api import checked_values
 from services.api.deps import Deps
 from services.api.problems import not_found
+from services.api.requests import checked_values
 from shared.store.reads.reader import DagRow, RunRow
 
 __all__ = ["find_dag", "find_run", "run_name", "run_of", "stored_run_name", "sub_run_of"]

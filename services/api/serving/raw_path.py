@@ -13,8 +13,8 @@ from urllib.parse import unquote
 
 from werkzeug.routing import BaseConverter
 
-from services.api.dagu2_api import ASKED_HERE, read_request
 from services.api.problems import REFUSED, Problem
+from services.api.requests.dagu2_api import ASKED_HERE, read_request
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

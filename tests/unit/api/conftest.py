@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.api import workspace_names
+from services.api.requests import workspace_names
 from shared.workspaces import DEFAULT
 
 

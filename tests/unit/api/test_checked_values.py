@@ -1,7 +1,7 @@
 import pytest
 
-from services.api import checked_values
 from services.api.problems import Problem
+from services.api.requests import checked_values
 
 
 @pytest.mark.parametrize("text", ["a", "a.yaml", "a.yml"])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.api.client_address import client_address
+from services.api.requests.client_address import client_address
 
 PEER = "192.0.2.9"
 

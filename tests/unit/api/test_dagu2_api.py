@@ -2,8 +2,8 @@
 
 import pytest
 
-from services.api.dagu2_api import read_request
 from services.api.problems import Problem
+from services.api.requests.dagu2_api import read_request
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from pydantic import Field
 
 from services.api.operations import Body, Query, json_bytes
 from services.api.problems import Problem
-from services.api.request_values import parse_body, parse_query
+from services.api.views.request_values import parse_body, parse_query
 
 
 class Sample(Body):

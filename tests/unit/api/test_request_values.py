@@ -5,7 +5,7 @@ from pydantic import AwareDatetime, Field, SecretStr, TypeAdapter, ValidationErr
 
 from services.api.operations import Body, Storable
 from services.api.problems import Problem
-from services.api.request_values import invalid_fields, parse_body
+from services.api.views.request_values import invalid_fields, parse_body
 
 
 class Named(Body):

@@ -6,11 +6,11 @@ all DAGs or runs, and everything that is about no DAG, are refused. Names in bod
 
 from collections.abc import Mapping
 
-from services.api import checked_values
 from services.api.auth.authentication import forbidden
 from services.api.auth.principals import Principal
 from services.api.deps import Deps
 from services.api.operations import Operation
+from services.api.requests import checked_values
 from services.api.run_details.lookup import run_name
 from shared.contracts.dag_scope import why_out_of_scope
 

@@ -10,10 +10,10 @@ from urllib.parse import urlencode
 
 import urllib3
 
-from services.api import checked_values
 from services.api.follow import Follower, Watch
 from services.api.operations import ApiResponse
 from services.api.problems import Problem
+from services.api.requests import checked_values
 from services.api.settings import RemoteNode
 from shared.outbound import OutboundPolicy
 from shared.outbound_http import OutboundDenied, outbound_pool

@@ -9,23 +9,24 @@ from typing import Any, cast
 from flask import Request, Response
 from werkzeug.exceptions import MethodNotAllowed
 
-from services.api import problems, workspace_names
+from services.api import problems
 from services.api.audit.trail import Trail, audited
 from services.api.auth.principals import Principal
 from services.api.auth.session_cookie import SessionCookie
-from services.api.client_address import address_of, sent_by_tls
 from services.api.command_client import command_key
 from services.api.deps import Deps
-from services.api.flask_exchange import body_of, request_id, respond, this_request
-from services.api.foreign_pages import refuse_foreign_page
-from services.api.key_scope import refuse_out_of_scope
 from services.api.operations import PARAMETER, ApiResponse, Call, Operation
-from services.api.remote_nodes import chosen_node, names_node, remote_operations, remote_path
-from services.api.request_values import parse_body, parse_query
+from services.api.requests import workspace_names
+from services.api.requests.client_address import address_of, sent_by_tls
+from services.api.requests.workspace_names import ARGUMENT, asked_workspace
 from services.api.routes import OPERATIONS
 from services.api.serving.places import WITHOUT_PLACE
 from services.api.settings import RemoteNode, Settings
-from services.api.workspace_names import ARGUMENT, asked_workspace
+from services.api.views.flask_exchange import body_of, request_id, respond, this_request
+from services.api.views.foreign_pages import refuse_foreign_page
+from services.api.views.key_scope import refuse_out_of_scope
+from services.api.views.remote_nodes import chosen_node, names_node, remote_operations, remote_path
+from services.api.views.request_values import parse_body, parse_query
 from shared.workspaces import DEFAULT, valid_workspace
 
 __all__ = ["API", "view_of"]
@@ -166,7 +167,7 @@ def _session(deps: Deps, request: Request) -> SessionCookie:
 
 
 def _forward(deps: Deps, node: RemoteNode, request: Request, operation: Operation, address: str) -> ApiResponse:
-    from services.api.forwarding import forward  # noqa: PLC0415 - see its docstring
+    from services.api.views.forwarding import forward  # noqa: PLC0415 - see its docstring
 
     headers = _headers(request)
     path = str(request.environ["PATH_INFO"]).encode("latin-1").decode("utf-8", "replace").removeprefix(API)

@@ -6,7 +6,7 @@ from typing import Any
 
 from services.api.problems import bad_request, not_found
 from services.api.representations.json_values import node_label
-from services.api.workspace_names import stored
+from services.api.requests.workspace_names import stored
 from shared.contracts.dag_scope import MOST_PATTERNS, PATTERN_RULE, valid_pattern
 from shared.ids import DAG_NAME_RULE, RUN_ID_RULE, valid_dag_name, valid_run_id
 from shared.language.file_names import without_extension

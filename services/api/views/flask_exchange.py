@@ -6,11 +6,11 @@ from typing import cast
 from flask import Request, Response
 from flask import request as current_request
 
-from services.api import workspace_names
 from services.api.observability import dagu_metrics
 from services.api.operations import ApiResponse, json_bytes
 from services.api.problems import broken_body
-from services.api.workspace_names import shown_parts
+from services.api.requests import workspace_names
+from services.api.requests.workspace_names import shown_parts
 from shared.ids import random_hex
 
 __all__ = ["body_of", "request_id", "respond", "this_request"]
