@@ -13,7 +13,7 @@ from dataclasses import replace
 from services.api.app import create_app
 from services.api.main import build_deps
 from services.api.observability.request_metrics import DaguCollector
-from services.api.serving.server import EmbeddedServer
+from services.api.serving.waitress_server import EmbeddedServer
 from services.api.settings import settings_from, warn_if_open
 from services.processes.admin import OptionalAdminServer
 from services.processes.base_config import read_base_config

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from services.api.routes import OPERATIONS
-from services.api.serving.server import EmbeddedServer
+from services.api.serving.waitress_server import EmbeddedServer
 from services.api.settings import Settings
 from tests.conformance.rest_live import SECRET
 from tests.conformance.rest_stack import Stack, open_stack, recorded

@@ -17,7 +17,7 @@ from tests.harness.eventually import PATIENCE_S, eventually, free_port
 SERVER = """
     import logging, signal, sys, threading
 
-    from services.api.serving.server import EmbeddedServer
+    from services.api.serving.waitress_server import EmbeddedServer
 
     may_end = threading.Event()
 

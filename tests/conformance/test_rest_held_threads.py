@@ -15,7 +15,7 @@ import urllib3
 from services.api.operations import Call
 from services.api.run_details.wait_for_end import place_to_wait
 from services.api.serving.held_threads import MOST_FOLLOWERS, MOST_SLOW_READERS
-from services.api.serving.server import EmbeddedServer
+from services.api.serving.waitress_server import EmbeddedServer
 from shared.contracts.commands import StartRun
 from tests.conformance.rest_stack import NOW, open_stack
 from tests.harness.eventually import PATIENCE_S, eventually
@@ -130,7 +130,7 @@ def test_the_threads_for_those_who_wait_compute_no_more_requests_at_once() -> No
 
 
 def test_connections_that_were_all_busy_make_room_when_they_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.api.serving.server._CHANNEL_TIMEOUT_S", 3600)
+    monkeypatch.setattr("services.api.serving.waitress_server._CHANNEL_TIMEOUT_S", 3600)
     go = threading.Event()
 
     def app(_environ: "WSGIEnvironment", start_response: "StartResponse") -> list[bytes]:

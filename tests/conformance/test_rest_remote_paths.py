@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.api.serving.server import EmbeddedServer
+from services.api.serving.waitress_server import EmbeddedServer
 from services.api.settings import RemoteNode, Settings
 from tests.conformance.rest_live import SECRET
 from tests.conformance.rest_stack import NOW, Stack, open_stack

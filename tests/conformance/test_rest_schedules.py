@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from services.api.serving.server import EmbeddedServer
+from services.api.serving.waitress_server import EmbeddedServer
 from services.cli import cli
 from shared.contracts import commands as c
 from shared.store import tables as t

@@ -21,7 +21,7 @@ import pytest
 from dagway.client import AsyncClient, Client
 from dagway.client.errors import ConnectionFailed
 from services.api.serving.held_threads import MOST_SLOW_READERS
-from services.api.serving.server import EmbeddedServer
+from services.api.serving.waitress_server import EmbeddedServer
 from services.cli.errors import GatewayUnreachable
 from services.cli.remote.gateway import Gateway, ServerConnection
 from shared.errors import ConfigInvalid

@@ -3,7 +3,7 @@
 The master would restart a worker that died, which is what the supervisor of the container or service does anyway, and
 it held 18 MB of memory of its own: a page is copied as soon as either process changes one reference count in it.
 
-Apart from ``server``, because ``dagway up`` needs no gunicorn: the import takes 2 % of its start.
+Apart from ``waitress_server``, because ``dagway up`` needs no gunicorn: the import takes 2 % of its start.
 """
 
 import logging
