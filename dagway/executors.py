@@ -43,14 +43,9 @@ Errors:
 """
 
 from services.worker.executors.base import Executor, Job, StepIO
-from services.worker.executors.in_process import (
-    Cancelled,
-    CancelScope,
-    evaluate,
-    make_result,
-    positive_seconds,
-    process_result,
-)
+from services.worker.executors.cancel_scope import Cancelled, CancelScope
+from services.worker.executors.results import make_result, process_result
+from services.worker.executors.step_values import evaluate, positive_seconds
 from services.worker.inputs.environment import Environment
 from services.worker.output.pipe_copier import write_all
 from services.worker.process.capture import CommandFailed, Interrupted

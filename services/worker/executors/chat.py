@@ -17,8 +17,10 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from services.worker.executors.base import Job, StepIO
+from services.worker.executors.cancel_scope import Cancelled, CancelScope
 from services.worker.executors.http import open_pool
-from services.worker.executors.in_process import Cancelled, CancelScope, evaluate, make_result
+from services.worker.executors.results import make_result
+from services.worker.executors.step_values import evaluate
 from services.worker.process.outcome import Result
 from shared.errors import InvalidInput
 from shared.http_failures import failure_text

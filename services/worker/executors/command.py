@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from services.worker.executors.base import Job, StepIO
-from services.worker.executors.in_process import process_result
+from services.worker.executors.results import process_result
 from services.worker.process.capture import run_command_in
 from services.worker.process.outcome import ProcessExit, Result
 from services.worker.process.shells import (

@@ -15,8 +15,10 @@ from functools import partial
 from pathlib import Path
 
 from services.worker.executors.base import Job, StepIO
-from services.worker.executors.in_process import Cancelled, CancelScope, evaluate, make_result
+from services.worker.executors.cancel_scope import Cancelled, CancelScope
 from services.worker.executors.mail import Attachment, MailServer, build_message, reason, recipients, send_mail
+from services.worker.executors.results import make_result
+from services.worker.executors.step_values import evaluate
 from services.worker.output.masking import Masker
 from services.worker.output.pipe_copier import write_all
 from services.worker.process.outcome import Result

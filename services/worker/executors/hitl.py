@@ -5,7 +5,8 @@ Source: docs/workflow-language.md#steps-that-wait-for-a-person.
 """
 
 from services.worker.executors.base import Job, StepIO
-from services.worker.executors.in_process import evaluate, make_result
+from services.worker.executors.results import make_result
+from services.worker.executors.step_values import evaluate
 from services.worker.output.pipe_copier import write_all
 from services.worker.process.outcome import Result
 from shared.language.steps.approval import declared_inputs, required_inputs

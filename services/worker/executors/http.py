@@ -19,8 +19,10 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from services.worker.executors.base import Job, StepIO
+from services.worker.executors.cancel_scope import Cancelled, CancelScope
 from services.worker.executors.http_redirects import follow, without_login
-from services.worker.executors.in_process import Cancelled, CancelScope, evaluate, make_result, positive_seconds
+from services.worker.executors.results import make_result
+from services.worker.executors.step_values import evaluate, positive_seconds
 from services.worker.executors.tls import tls_context
 from services.worker.process.outcome import Result
 from shared.errors import InvalidInput

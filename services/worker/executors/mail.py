@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from services.worker.executors.base import Job, StepIO
-from services.worker.executors.in_process import Cancelled, CancelScope, evaluate, make_result
+from services.worker.executors.cancel_scope import Cancelled, CancelScope
+from services.worker.executors.results import make_result
+from services.worker.executors.step_values import evaluate
 from services.worker.executors.tls import tls_context
 from services.worker.inputs.named_files import Reach
 from services.worker.output.pipe_copier import write_all

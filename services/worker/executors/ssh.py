@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from services.worker.executors.base import Job, StepIO
-from services.worker.executors.in_process import evaluate, process_result
+from services.worker.executors.results import process_result
+from services.worker.executors.step_values import evaluate
 from services.worker.process.outcome import ProcessExit, Result
 from services.worker.process.shells import is_posix
 from shared.errors import InvalidInput

@@ -13,7 +13,8 @@ from typing import Any
 
 from services.worker.executors.base import Job, StepIO
 from services.worker.executors.child_process import run_child
-from services.worker.executors.in_process import evaluate, make_result
+from services.worker.executors.results import make_result
+from services.worker.executors.step_values import evaluate
 from services.worker.process.outcome import Result
 from shared.ids import new_token
 from shared.language.steps.executor_config import ARCHIVE_OPERATIONS

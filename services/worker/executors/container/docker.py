@@ -14,9 +14,11 @@ from dataclasses import replace
 from typing import Any
 
 from services.worker.executors.base import Job, StepIO
+from services.worker.executors.cancel_scope import Cancelled, CancelScope
 from services.worker.executors.container.engine import MARK, Engine, EngineError
 from services.worker.executors.container.spec import ContainerSpec, read_spec
-from services.worker.executors.in_process import Cancelled, CancelScope, evaluate, make_result, process_result
+from services.worker.executors.results import make_result, process_result
+from services.worker.executors.step_values import evaluate
 from services.worker.inputs.environment import host_variables
 from services.worker.process.outcome import ProcessExit, Result
 from shared.errors import InvalidInput

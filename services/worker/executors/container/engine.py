@@ -10,9 +10,9 @@ from typing import Any
 from urllib3.exceptions import HTTPError
 
 from services.worker.executors.base import StepIO
+from services.worker.executors.cancel_scope import CancelScope
 from services.worker.executors.container.engine_cleanup import DEFAULT_ENGINE, KILL, cleanup_argv
 from services.worker.executors.container.spec import ContainerSpec, auth_for
-from services.worker.executors.in_process import CancelScope
 from shared.errors import DagwayError, InvalidInput
 from shared.http_failures import failure_text
 from shared.language.patterns import compile_pattern

@@ -15,7 +15,8 @@ from typing import Any
 
 from services.worker.executors.base import Job, StepIO
 from services.worker.executors.container.engine_cleanup import DEFAULT_ENGINE, cleanup_argv, remove_named
-from services.worker.executors.in_process import evaluate, process_result
+from services.worker.executors.results import process_result
+from services.worker.executors.step_values import evaluate
 from services.worker.inputs.environment import host_variables
 from services.worker.process.outcome import Result
 from shared.errors import InvalidInput

@@ -5,7 +5,8 @@ Source: docs/executors.md#executors and docs/workflow-reference.md#config-by-typ
 
 from services.worker.executors.base import Job, StepIO
 from services.worker.executors.child_process import run_child
-from services.worker.executors.in_process import evaluate, make_result, positive_seconds
+from services.worker.executors.results import make_result
+from services.worker.executors.step_values import evaluate, positive_seconds
 from services.worker.process import jq_filter
 from services.worker.process.outcome import Result
 from shared.errors import InvalidInput
