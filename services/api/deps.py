@@ -16,7 +16,7 @@ from services.api.caches.single_flight import SingleFlight
 from services.api.caches.specs import SpecCache
 from services.api.caches.workspaces import CachesOfWorkspaces, HasWorkspaces
 from services.api.command_client import Commands
-from services.api.follow import Follower
+from services.api.followers import Followers
 from services.api.machine_load import Resources
 from services.api.readiness_log import ReadinessLog
 from services.api.settings import Settings
@@ -55,11 +55,11 @@ class Deps:
     audit: AuditSender = field(init=False)
     auth: Auth = field(init=False)
     first_user: FirstUser = field(init=False)
-    combined: SingleFlight = field(default_factory=SingleFlight)
+    single_flight: SingleFlight = field(default_factory=SingleFlight)
     summaries: Summaries = field(default_factory=Summaries)
     ended_details: EndedDetails = field(default_factory=EndedDetails)
     resources: Resources = field(default_factory=Resources)
-    follower: Follower = field(init=False)
+    followers: Followers = field(init=False)
     schema: Scraped[SchemaRevision] = field(init=False)
     """Asks for the database's schema, and so whether the database answers, within the time that a probe has."""
     own_trouble: Callable[[], str] = lambda: ""
@@ -70,7 +70,7 @@ class Deps:
     closing: Event = field(default_factory=Event)
     """Set when the server stops, so that streams end."""
     of_workspaces: CachesOfWorkspaces = field(default_factory=CachesOfWorkspaces)
-    """The caches of the other workspaces. ``totals`` and ``combined`` are those of the default one."""
+    """The caches of the other workspaces. ``totals`` and ``single_flight`` are those of the default one."""
 
     def within(self, workspace: str, *, known: bool = True) -> "Deps":
         """Return these services for requests of one workspace, whose readers find nothing of another.
@@ -83,7 +83,7 @@ class Deps:
         if workspace != DEFAULT:
             caches = self.of_workspaces.of(workspace) if known else self.of_workspaces.unshared()
             object.__setattr__(found, "totals", caches.totals)
-            object.__setattr__(found, "combined", caches.combined)
+            object.__setattr__(found, "single_flight", caches.single_flight)
         return found
 
     def __post_init__(self) -> None:
@@ -92,4 +92,4 @@ class Deps:
         object.__setattr__(self, "auth", Auth(self.settings, self.reads, self.commands, self.clock))
         object.__setattr__(self, "first_user", FirstUser(self.settings, self.reads, self.commands, self.auth.passwords))
         shared = HasWorkspaces(self.reads)
-        object.__setattr__(self, "follower", Follower(self.transport, self.settings.max_followers, shared=shared))
+        object.__setattr__(self, "followers", Followers(self.transport, self.settings.max_followers, shared=shared))

@@ -133,7 +133,7 @@ class Call:
     """Returns the body as it was sent. Raises a 413 if it is too large."""
     workspace: str = DEFAULT
     """The workspace that the request is about."""
-    aside: Callable[[], AbstractContextManager[None]] = nullcontext
+    without_place: Callable[[], AbstractContextManager[None]] = nullcontext
     """Returns a context in which the request does not count as one that is being answered, because it waits."""
 
     @property

@@ -80,7 +80,7 @@ class Together(SingleFlight):
 
 
 def test_streams_of_all_runs_that_are_at_the_same_place_share_their_queries(tmp_path: Path) -> None:
-    with open_stack(tmp_path, combined=Together()) as stack, ThreadPoolExecutor(STREAMS) as threads:
+    with open_stack(tmp_path, single_flight=Together()) as stack, ThreadPoolExecutor(STREAMS) as threads:
         stack.add_dag("busy")
         key = stack.add_run("busy", "r1", "running")
         streams = [stack.api("GET", "/events", buffered=False).iter_encoded() for _ in range(STREAMS)]

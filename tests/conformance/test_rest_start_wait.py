@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 from prometheus_client import REGISTRY
 
-from services.api.follow import Follower
+from services.api.followers import Followers
 from shared.contracts.codec import Envelope, decode
 from shared.contracts.events import LogChunk
 from shared.status import RunStatus
@@ -121,15 +121,15 @@ def test_a_start_does_not_wait_if_too_many_requests_wait(live: Live) -> None:
 def _no_place(live: Live) -> Iterator[Live]:
     """A gateway whose only place for requests that wait is taken."""
     deps = copy.copy(live.deps)
-    object.__setattr__(deps, "follower", Follower(live.deps.transport, limit=1))
-    with closing(deps.follower.watch()):
+    object.__setattr__(deps, "followers", Followers(live.deps.transport, limit=1))
+    with closing(deps.followers.add()):
         yield Live(deps, live.reads)
 
 
-def _follower(live: Live) -> Follower:
+def _followers(live: Live) -> Followers:
     """Return a follower that never polls, and that listens to notifications already."""
-    made = Follower(live.deps.transport, limit=1, poll_s=3600)
-    made.watch().close()
+    made = Followers(live.deps.transport, limit=1, poll_s=3600)
+    made.add().close()
     # The first watch waits only a quarter of a second for its thread.
     eventually(lambda: all(each.name != "follower-listen" for each in threading.enumerate()))
     return made
@@ -137,7 +137,7 @@ def _follower(live: Live) -> Follower:
 
 def test_the_end_of_a_run_is_pushed_and_nothing_is_read_before(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     live.dag("chain", "steps:\n" + "  - 'true'\n" * 6)
-    never_polls = _follower(live)
+    never_polls = _followers(live)
     read: list[RunStatus | None] = []
     read_run = live.reads.run
 
@@ -147,7 +147,7 @@ def test_the_end_of_a_run_is_pushed_and_nothing_is_read_before(live: Live, monke
         return found
 
     deps = copy.copy(live.deps)
-    object.__setattr__(deps, "follower", never_polls)
+    object.__setattr__(deps, "followers", never_polls)
     monkeypatch.setattr(live.reads, "run", noted)
 
     started = Live(deps, live.reads).post("/dags/chain/start?wait=60s", {"dagRunId": "r"})
@@ -158,9 +158,9 @@ def test_the_end_of_a_run_is_pushed_and_nothing_is_read_before(live: Live, monke
 
 def test_a_repeated_start_returns_the_run_that_has_ended_already(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     live.dag("again", "steps:\n  - 'true'\n")
-    never_polls = _follower(live)
+    never_polls = _followers(live)
     deps = copy.copy(live.deps)
-    object.__setattr__(deps, "follower", never_polls)
+    object.__setattr__(deps, "followers", never_polls)
     client = Live(deps, live.reads)
 
     again = partial(

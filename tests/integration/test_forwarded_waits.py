@@ -5,7 +5,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from services.api.follow import Follower
+from services.api.followers import Followers
 from services.api.problems import Problem
 from services.api.settings import RemoteNode
 from services.api.views.forwarding import forward
@@ -14,17 +14,17 @@ from tests.harness.counterparts import HttpCounterpart
 
 
 class Gateway:
-    """Forwards requests to a node, with one place for those that wait. ``asked``: requests at the node, when aside."""
+    """Forwards requests to a node, with one place for those that wait. ``asked``: requests at the node meanwhile."""
 
     def __init__(self, node: HttpCounterpart, transport: EmbeddedTransport) -> None:
         self._node = node
-        self.follower = Follower(transport, limit=1)
+        self.followers = Followers(transport, limit=1)
         self.asked: list[int] = []
 
     @contextmanager
-    def _aside(self) -> Iterator[None]:
+    def _without_place(self) -> Iterator[None]:
         with pytest.raises(Problem):
-            self.follower.watch()
+            self.followers.add()
         before = len(self._node.requests)
         yield
         self.asked.append(len(self._node.requests) - before)
@@ -38,8 +38,8 @@ class Gateway:
             query=list(query.items()),
             headers={},
             body=b"",
-            follower=self.follower,
-            aside=self._aside,
+            followers=self.followers,
+            without_place=self._without_place,
         ).status
 
 
@@ -49,21 +49,21 @@ def gateway() -> Iterator[Gateway]:
         yield Gateway(node, transport)
 
 
-def test_a_forwarded_request_that_waits_is_aside_while_the_node_is_asked(gateway: Gateway) -> None:
+def test_a_forwarded_request_that_waits_has_no_place_while_the_node_is_asked(gateway: Gateway) -> None:
     assert gateway.forward(wait="60s") == 200
 
     assert gateway.asked == [1]
-    gateway.follower.watch().close()  # the place is free again
+    gateway.followers.add().close()  # the place is free again
 
 
-def test_a_forwarded_request_that_does_not_wait_is_not_aside(gateway: Gateway) -> None:
+def test_a_forwarded_request_that_does_not_wait_keeps_its_place(gateway: Gateway) -> None:
     assert gateway.forward() == 200
 
     assert gateway.asked == []
 
 
 def test_a_forwarded_request_is_sent_although_too_many_wait(gateway: Gateway) -> None:
-    with closing(gateway.follower.watch()):
+    with closing(gateway.followers.add()):
         assert gateway.forward(wait="60s") == 200
 
     assert gateway.asked == []

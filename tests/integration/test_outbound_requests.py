@@ -79,7 +79,7 @@ def test_a_remote_node_at_an_address_that_is_denied_is_not_asked(server: HttpCou
     before = len(server.requests)
 
     with pytest.raises(Problem, match="not a public address") as refused:
-        forward(node, "GET", "/dags", query=[], headers={}, body=b"", follower=None, policy="public")  # type: ignore[arg-type]
+        forward(node, "GET", "/dags", query=[], headers={}, body=b"", followers=None, policy="public")  # type: ignore[arg-type]
 
     assert (refused.value.status, len(server.requests)) == (502, before)
 
@@ -91,11 +91,11 @@ def test_a_remote_node_without_a_trusted_certificate_is_told_nothing(tmp_path: P
             name="far", api_base_url=f"https://127.0.0.1:{false.port}/text", is_auth_token=True, auth_token="t"
         )
         with pytest.raises(Problem, match="SSLError") as refused:
-            forward(node, "GET", "/dags", query=[], headers={}, body=b"", follower=None)  # type: ignore[arg-type]
+            forward(node, "GET", "/dags", query=[], headers={}, body=b"", followers=None)  # type: ignore[arg-type]
 
         assert (refused.value.status, false.requests) == (502, [])
         trusting = node.model_copy(update={"skip_tls_verify": True})
-        answer = forward(trusting, "GET", "/dags", query=[], headers={}, body=b"", follower=None)  # type: ignore[arg-type]
+        answer = forward(trusting, "GET", "/dags", query=[], headers={}, body=b"", followers=None)  # type: ignore[arg-type]
         assert answer.status == 200
 
 
@@ -103,11 +103,11 @@ def test_a_long_answer_of_a_remote_node_is_not_cut_off_in_silence(
     server: HttpCounterpart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node = RemoteNode(name="far", api_base_url=f"{server.url}/text")
-    size = len(forward(node, "GET", "/dags", query=[], headers={}, body=b"", follower=None).content)  # type: ignore[arg-type]
+    size = len(forward(node, "GET", "/dags", query=[], headers={}, body=b"", followers=None).content)  # type: ignore[arg-type]
     monkeypatch.setattr(forwarding, "_MAX_ANSWER_BYTES", size - 1)
 
     with pytest.raises(Problem, match="Node 'far' answered more than") as refused:
-        forward(node, "GET", "/dags", query=[], headers={}, body=b"", follower=None)  # type: ignore[arg-type]
+        forward(node, "GET", "/dags", query=[], headers={}, body=b"", followers=None)  # type: ignore[arg-type]
 
     assert refused.value.status == 502
 

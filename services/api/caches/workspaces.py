@@ -23,7 +23,7 @@ class WorkspaceCaches:
     """The caches of one workspace."""
 
     totals: RunTotals
-    combined: SingleFlight
+    single_flight: SingleFlight
 
 
 class CachesOfWorkspaces:

@@ -94,7 +94,7 @@ def list_dags(call: Call, query: ListQuery) -> ApiResponse:
     if query.per_page < 0:
         raise bad_request("perPage: must not be negative", field="perPage")
     key = ("dags", query.model_dump_json())
-    return ApiResponse(200, call.deps.combined.get(key, lambda: json_bytes(_page(call, query))))
+    return ApiResponse(200, call.deps.single_flight.get(key, lambda: json_bytes(_page(call, query))))
 
 
 def _page(call: Call, query: ListQuery) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def all_events(call: Call, query: EventsQuery) -> ApiResponse:
 
     def read(after: Place) -> tuple[bytes, Place]:
         # A notification wakes all streams, and most of them are at the same place: they share one query.
-        reached, _, texts = call.deps.combined.get(("events", after), lambda: look(after)).partition(b"\n")
+        reached, _, texts = call.deps.single_flight.get(("events", after), lambda: look(after)).partition(b"\n")
         return texts, _place(reached.decode())
 
     def idle(after: Place) -> tuple[str, Place]:
@@ -110,7 +110,7 @@ class _Stream:
         self._first_id = first_id
         self._ended = ended
         self._idle = idle
-        self._watch = call.deps.follower.watch(run_key, workspace=call.workspace, aside=call.aside)
+        self._follower = call.deps.followers.add(run_key, workspace=call.workspace, without_place=call.without_place)
         self._parts = self._produce()
 
     def __iter__(self) -> Iterator[bytes]:
@@ -121,7 +121,7 @@ class _Stream:
 
     def close(self) -> None:
         """Release the place in the limit. The server calls this when the client disconnects or the stream has ended."""
-        self._watch.close()
+        self._follower.close()
 
     def _produce(self) -> Iterator[bytes]:
         ends = time.monotonic() + _LIFETIME_S
@@ -145,7 +145,7 @@ class _Stream:
             except (StoreUnavailable, Problem):
                 # The client reconnects with the last id that it has seen.
                 return
-            self._watch.wait(_PING_S)
+            self._follower.wait(_PING_S)
 
 
 def _response(stream: _Stream) -> ApiResponse:

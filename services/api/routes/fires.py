@@ -117,7 +117,7 @@ def calendar_of_all(call: Call, query: CalendarQuery) -> ApiResponse:
     zone = call.deps.zone or local_zone()
     month = _month(call, query, zone)
     return ApiResponse(
-        200, call.deps.combined.get(f"calendar {month}", lambda: json_bytes(_calendar_of_all(call, month, zone)))
+        200, call.deps.single_flight.get(f"calendar {month}", lambda: json_bytes(_calendar_of_all(call, month, zone)))
     )
 
 

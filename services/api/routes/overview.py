@@ -47,7 +47,7 @@ def overview(call: Call) -> ApiResponse:
     ones the newest 50 of each status. ``counts`` has all. The newest 10 failed runs have ``failedStep``, the step
     that made the run fail, if it is among the first 500 steps.
     """
-    return ApiResponse(200, call.deps.combined.get("overview", lambda: json_bytes(_overview(call))))
+    return ApiResponse(200, call.deps.single_flight.get("overview", lambda: json_bytes(_overview(call))))
 
 
 @OVERVIEW.get("/overview/timeline", id="getTimeline", response=TimelineSchema)

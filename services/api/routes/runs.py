@@ -106,7 +106,7 @@ def _list(call: Call, query: RunsQuery, name: str | None) -> ApiResponse:
     if "cursor" in call.arguments:
         return _page(call, query, name, status)
     key = (name, query.model_dump_json())
-    return ApiResponse(200, call.deps.combined.get(key, lambda: _newest(call, query, name, status)))
+    return ApiResponse(200, call.deps.single_flight.get(key, lambda: _newest(call, query, name, status)))
 
 
 def _newest(call: Call, query: RunsQuery, name: str | None, status: RunStatus | None) -> bytes:

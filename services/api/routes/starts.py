@@ -111,16 +111,16 @@ def start(call: Call, body: StartBody, query: StartQuery, file_name: str) -> Api
     if not wait_s:
         return call.carry_out(command, known=known)
     # Before the command is sent, so that no notification of the end is missed.
-    with place_to_wait(call, command) as watch:
+    with place_to_wait(call, command) as follower:
         result: dict[str, Any] = {}
         started = call.carry_out(command, then=result.update, known=known)
         if started.status != 200:
             return started
-        if watch is None:
+        if follower is None:
             return ok({**started.content, "finished": False})
         # With a key, an earlier request may have started the run, which may have ended then.
         begun = result.get(BEGUN) if call.key is None else None
-        found = finished_run(call.deps, watch, command, started.content["dagRunId"], wait_s, begun=begun)
+        found = finished_run(call.deps, follower, command, started.content["dagRunId"], wait_s, begun=begun)
         return ok({**started.content, **found})
 
 
@@ -145,8 +145,8 @@ def start_sync(call: Call, body: StartSyncBody, file_name: str) -> ApiResponse:
     If too many requests wait already, the response is a 503, and no run was started.
     """
     command = _start_command(StartRun, call, body, file_name)
-    with place_to_wait(call, command) as watch:
-        if watch is None:
+    with place_to_wait(call, command) as follower:
+        if follower is None:
             raise unavailable(
                 "Too many requests wait for the end of a run at this gateway; nothing was started. Try again soon, or "
                 "use POST /dags/{fileName}/start."
@@ -155,7 +155,7 @@ def start_sync(call: Call, body: StartSyncBody, file_name: str) -> ApiResponse:
         if started.status != 200:
             return started
         run_id = started.content["dagRunId"]
-        run = settled_run(call.deps, watch, command, run_id, body.timeout)
+        run = settled_run(call.deps, follower, command, run_id, body.timeout)
     if run is None:
         raise not_found(f"The run {run_id} was removed")
     if run.status.active and run.status is not RunStatus.WAITING:

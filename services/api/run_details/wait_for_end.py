@@ -3,7 +3,7 @@
 A scheduler's notification that the run has ended ends the wait; what the run does before costs the gateway nothing. If
 the reply to the start tells its key, the run is not read before either, unless another run ends between command and
 reply. The gateway also reads the run from time to time, because a notification may be lost: every 2 s, or less often if
-many requests wait (``Follower.look_again_s``).
+many requests wait (``Followers.look_again_s``).
 """
 
 import time
@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 from services.api.deps import Deps
-from services.api.follow import Watch
+from services.api.followers import Follower
 from services.api.observability import request_metrics
 from services.api.operations import Call
 from services.api.problems import Problem
@@ -26,43 +26,51 @@ __all__ = ["finished_run", "place_to_wait", "settled_run"]
 
 
 @contextmanager
-def place_to_wait(call: Call, command: StartRun) -> Iterator[Watch | None]:
+def place_to_wait(call: Call, command: StartRun) -> Iterator[Follower | None]:
     """Take one of the gateway's places for event streams and for requests that wait for a run.
 
     Gives ``None`` if there are too many already, on the server or in the workspace.
     """
     try:
-        watch = call.deps.follower.watch(only_end=True, workspace=workspace_of(command.file_name), aside=call.aside)
+        follower = call.deps.followers.add(
+            only_end=True, workspace=workspace_of(command.file_name), without_place=call.without_place
+        )
     except Problem:
         yield None
         return
-    with closing(watch):
-        yield watch
+    with closing(follower):
+        yield follower
 
 
-def settled_run(deps: Deps, watch: Watch, command: StartRun, dag_run_id: str, wait_s: float) -> RunRow | None:
+def settled_run(deps: Deps, follower: Follower, command: StartRun, dag_run_id: str, wait_s: float) -> RunRow | None:
     """Wait until a run has ended or waits for approval, or ``wait_s`` have passed.
 
     Returns the run as it is then, or ``None`` if it does not exist or was removed.
     """
-    return _wait(deps, watch, _dag_name(deps, command), dag_run_id, wait_s, approval_ends=True)
+    return _wait(deps, follower, _dag_name(deps, command), dag_run_id, wait_s, approval_ends=True)
 
 
 def finished_run(
-    deps: Deps, watch: Watch, command: StartRun, dag_run_id: str, wait_s: float, *, begun: Mapping[str, str] | None
+    deps: Deps,
+    follower: Follower,
+    command: StartRun,
+    dag_run_id: str,
+    wait_s: float,
+    *,
+    begun: Mapping[str, str] | None,
 ) -> dict[str, Any]:
     """Wait until a run has ended or ``wait_s`` have passed; return ``finished`` and ``dagRunDetails``.
 
-    ``begun`` is what the scheduler said (``BEGUN``), if it did, and if ``watch`` is older than the start of the run:
+    ``begun`` is what the scheduler said (``BEGUN``), if it did, and if ``follower`` is older than the start of the run:
     then the run is not read before the first notification. If the run does not exist or was removed, returns neither
     field.
     """
     ends = time.monotonic() + wait_s
     if begun is not None:
-        watch.run_key = begun["runKey"]
-        _notified(deps, watch, wait_s)
+        follower.run_key = begun["runKey"]
+        _notified(deps, follower, wait_s)
     name = begun["dagName"] if begun is not None else _dag_name(deps, command)
-    run = _wait(deps, watch, name, dag_run_id, ends - time.monotonic())
+    run = _wait(deps, follower, name, dag_run_id, ends - time.monotonic())
     if run is None:
         return {}
     answer = {"finished": not run.status.active, "dagRunDetails": run_details(deps, run, deps.clock())}
@@ -78,7 +86,7 @@ def _dag_name(deps: Deps, command: StartRun) -> str:
 
 
 def _wait(
-    deps: Deps, watch: Watch, dag_name: str, dag_run_id: str, wait_s: float, *, approval_ends: bool = False
+    deps: Deps, follower: Follower, dag_name: str, dag_run_id: str, wait_s: float, *, approval_ends: bool = False
 ) -> RunRow | None:
     ends = time.monotonic() + wait_s
     while True:
@@ -88,13 +96,13 @@ def _wait(
             return run
         if approval_ends and run.status is RunStatus.WAITING:
             return run
-        watch.run_key = run.run_key
-        _notified(deps, watch, left_s)
+        follower.run_key = run.run_key
+        _notified(deps, follower, left_s)
 
 
-def _notified(deps: Deps, watch: Watch, wait_s: float) -> None:
+def _notified(deps: Deps, follower: Follower, wait_s: float) -> None:
     """Wait until the run may have ended, it is time to look, or the gateway stops."""
-    looks = time.monotonic() + min(wait_s, deps.follower.look_again_s())
-    while not watch.wait(looks - time.monotonic()):
+    looks = time.monotonic() + min(wait_s, deps.followers.look_again_s())
+    while not follower.wait(looks - time.monotonic()):
         if time.monotonic() >= looks or deps.closing.is_set():
             return

@@ -1,7 +1,7 @@
 """How many threads of ``dagway up`` requests may hold for long. They come on top of those for short requests.
 
 Three kinds hold a thread for long: event streams, requests that wait for the end of a run, and answers that their
-client does not take. The first two share their places (``Follower``).
+client does not take. The first two share their places (``Followers``).
 """
 
 __all__ = ["MOST_FOLLOWERS", "MOST_SLOW_READERS", "most_threads"]

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import urllib3
 
-from services.api.follow import Follower, Watch
+from services.api.followers import Follower, Followers
 from services.api.operations import ApiResponse
 from services.api.problems import Problem
 from services.api.requests import checked_values
@@ -44,16 +44,16 @@ def forward(
     query: list[tuple[str, str]],
     headers: Mapping[str, str],
     body: bytes,
-    follower: Follower,
-    aside: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
+    followers: Followers,
+    without_place: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
     policy: OutboundPolicy = "any",
 ) -> ApiResponse:
     """Send the request to the node, with the credentials configured for the node, and return the node's response.
 
     The address of the node must be one that ``policy`` allows. An event stream is relayed as it arrives. It counts
     against this server's limit of event streams as well. So does a request with ``wait``, while the node does not
-    answer; meanwhile it is in the context ``aside``, as those that wait here (``Follower.watch``). Over the limit it is
-    sent all the same, and counts as a request that is being answered.
+    answer; meanwhile it is in the context ``without_place``, as those that wait here (``Followers.add``). Over the
+    limit it is sent all the same, and counts as a request that is being answered.
 
     Raises:
         Problem: the node's error, with the status that the node returned; 502 if the node cannot be reached.
@@ -62,7 +62,7 @@ def forward(
     url = f"{node.api_base_url.rstrip('/')}{path}{f'?{rest}' if rest else ''}"
     wait_s = _wait_s(query)
     try:
-        with _waiting(follower, aside) if wait_s else contextlib.nullcontext():
+        with _waiting(followers, without_place) if wait_s else contextlib.nullcontext():
             answer = _pool(policy, verify=not node.skip_tls_verify).request(
                 method,
                 url,
@@ -74,7 +74,7 @@ def forward(
                 preload_content=False,
             )
         if answer.status == 200 and answer.headers.get("Content-Type", "").startswith(_STREAM):
-            return ApiResponse(200, _Relay(answer, follower, aside), _STREAM, {"X-Accel-Buffering": "no"})
+            return ApiResponse(200, _Relay(answer, followers, without_place), _STREAM, {"X-Accel-Buffering": "no"})
         return _passed_back(node, answer)
     except OutboundDenied as error:
         raise Problem(502, "bad_gateway", f"Node {node.name!r} cannot be reached: {error}") from error
@@ -116,14 +116,14 @@ class _Relay:
     def __init__(
         self,
         answer: urllib3.BaseHTTPResponse,
-        follower: Follower,
-        aside: Callable[[], contextlib.AbstractContextManager[None]],
+        followers: Followers,
+        without_place: Callable[[], contextlib.AbstractContextManager[None]],
     ) -> None:
         self._answer = answer
-        self._aside = aside
-        self._place: Watch | None = None
+        self._without_place = without_place
+        self._place: Follower | None = None
         try:
-            self._place = follower.watch("")
+            self._place = followers.add("")
         finally:
             if self._place is None:
                 answer.close()
@@ -133,7 +133,7 @@ class _Relay:
 
     def __next__(self) -> bytes:
         with contextlib.suppress(urllib3.exceptions.HTTPError, OSError):
-            with self._aside():
+            with self._without_place():
                 data = self._answer.read1(_AT_ONCE_BYTES)
             if data:
                 return data
@@ -147,13 +147,15 @@ class _Relay:
 
 
 @contextlib.contextmanager
-def _waiting(follower: Follower, aside: Callable[[], contextlib.AbstractContextManager[None]]) -> Iterator[None]:
+def _waiting(
+    followers: Followers, without_place: Callable[[], contextlib.AbstractContextManager[None]]
+) -> Iterator[None]:
     try:
-        place = follower.watch("")
+        place = followers.add("")
     except Problem:
         yield
         return
-    with contextlib.closing(place), aside():
+    with contextlib.closing(place), without_place():
         yield
 
 

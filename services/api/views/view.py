@@ -137,7 +137,7 @@ class _View:
             session=session,
             raw_body=partial(body_of, request),
             workspace=workspace,
-            aside=_aside(request),
+            without_place=_without_place(request),
         )
         if operation.own_token is not None:
             arguments["credential"] = operation.own_token(call, **from_path)
@@ -183,11 +183,11 @@ def _forward(deps: Deps, node: RemoteNode, request: Request, operation: Operatio
         query=query,
         headers=headers,
         body=body_of(request),
-        follower=deps.follower,
-        aside=_aside(request),
+        followers=deps.followers,
+        without_place=_without_place(request),
         policy=deps.settings.outbound,
     )
 
 
-def _aside(request: Request) -> Callable[[], AbstractContextManager[None]]:
+def _without_place(request: Request) -> Callable[[], AbstractContextManager[None]]:
     return cast("Callable[[], AbstractContextManager[None]]", request.environ.get(WITHOUT_PLACE, nullcontext))

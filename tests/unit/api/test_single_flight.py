@@ -7,7 +7,7 @@ from services.api.caches.single_flight import SingleFlight
 
 
 def test_callers_that_arrive_during_a_query_share_the_next_one() -> None:
-    combined, begun, go = SingleFlight(), threading.Event(), threading.Event()
+    single_flight, begun, go = SingleFlight(), threading.Event(), threading.Event()
     made: list[int] = []
 
     def make() -> bytes:
@@ -17,9 +17,9 @@ def test_callers_that_arrive_during_a_query_share_the_next_one() -> None:
         return str(made[-1]).encode()
 
     with ThreadPoolExecutor(6) as threads:
-        first = threads.submit(combined.get, "k", make)
+        first = threads.submit(single_flight.get, "k", make)
         assert begun.wait(30)
-        others = [threads.submit(combined.get, "k", make) for _ in range(5)]
+        others = [threads.submit(single_flight.get, "k", make) for _ in range(5)]
         go.set()
 
         assert first.result(30) == b"0"
@@ -31,7 +31,7 @@ def test_an_error_reaches_all_sharing_callers_and_the_next_caller_queries_again(
     def broken() -> bytes:
         raise ValueError("no")
 
-    combined = SingleFlight()
+    single_flight = SingleFlight()
     with pytest.raises(ValueError, match="no"):
-        combined.get("k", broken)
-    assert combined.get("k", lambda: b"yes") == b"yes"
+        single_flight.get("k", broken)
+    assert single_flight.get("k", lambda: b"yes") == b"yes"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.api.follow import Follower, Watch
+from services.api.followers import Follower, Followers
 from services.api.problems import Problem
 from shared.contracts.codec import encode
 from shared.contracts.control import CHANGES, RunsChanged, TaskQueueOpened
@@ -43,12 +43,12 @@ def listens() -> bool:
     return all(each.name != "follower-listen" for each in threading.enumerate())
 
 
-def woken(watch: Watch) -> threading.Event:
+def woken(follower: Follower) -> threading.Event:
     """Wait on another thread; the returned event is set when the wait ends."""
     over = threading.Event()
 
     def wait() -> None:
-        watch.wait(NEVER_S)
+        follower.wait(NEVER_S)
         over.set()
 
     threading.Thread(target=wait, daemon=True).start()
@@ -69,17 +69,17 @@ class _SlowToListen(EmbeddedTransport):
 
 def test_a_slow_broker_does_not_hold_up_the_first_follower() -> None:
     with closing(_SlowToListen()) as transport:
-        follower = Follower(transport, limit=2, poll_s=0.01)
-        first = follower.watch("a")
+        followers = Followers(transport, limit=2, poll_s=0.01)
+        first = followers.add("a")
         assert woken(first).wait(WAIT_S)
         transport.answers.set()
         eventually(listens)
 
 
 def test_a_notification_wakes_the_followers_of_its_run_and_of_all_runs(transport: EmbeddedTransport, say: Say) -> None:
-    follower = Follower(transport, limit=3, poll_s=NEVER_S)
-    mine, other, every = follower.watch("a"), follower.watch("b"), follower.watch()
-    ends = [woken(watch) for watch in (mine, other, every)]
+    followers = Followers(transport, limit=3, poll_s=NEVER_S)
+    mine, other, every = followers.add("a"), followers.add("b"), followers.add()
+    ends = [woken(follower) for follower in (mine, other, every)]
 
     say("a", "c")
 
@@ -91,19 +91,19 @@ def test_a_notification_wakes_the_followers_of_its_run_and_of_all_runs(transport
 
 
 def test_a_notification_without_runs_or_unreadable_wakes_all_followers(transport: EmbeddedTransport, say: Say) -> None:
-    watch = Follower(transport, limit=1, poll_s=NEVER_S).watch("a")
-    first = woken(watch)
+    follower = Followers(transport, limit=1, poll_s=NEVER_S).add("a")
+    first = woken(follower)
     say()
     assert first.wait(WAIT_S)
     for body in (b"?", encode(TaskQueueOpened(selector={}), id="1", at=datetime.now(UTC))):
-        again = woken(watch)
+        again = woken(follower)
         transport.broadcast(CHANGES, body)
         assert again.wait(WAIT_S)
 
 
 def test_a_notification_before_the_wait_is_not_missed(transport: EmbeddedTransport, say: Say) -> None:
-    follower = Follower(transport, limit=2, poll_s=NEVER_S)
-    early, witness = follower.watch("a"), follower.watch("a")
+    followers = Followers(transport, limit=2, poll_s=NEVER_S)
+    early, witness = followers.add("a"), followers.add("a")
     say("a")
     assert woken(witness).wait(WAIT_S)
 
@@ -111,79 +111,79 @@ def test_a_notification_before_the_wait_is_not_missed(transport: EmbeddedTranspo
 
 
 def test_followers_poll_without_notifications(transport: EmbeddedTransport) -> None:
-    assert woken(Follower(transport, limit=1, poll_s=0.01).watch("a")).wait(WAIT_S)
+    assert woken(Followers(transport, limit=1, poll_s=0.01).add("a")).wait(WAIT_S)
 
 
 def test_followers_of_all_runs_query_again_soon_after_a_notification(transport: EmbeddedTransport, say: Say) -> None:
-    watch = Follower(transport, limit=1, poll_s=NEVER_S).watch()
-    first = woken(watch)
+    follower = Followers(transport, limit=1, poll_s=NEVER_S).add()
+    first = woken(follower)
     say("a")
     assert first.wait(WAIT_S)
 
     for _ in range(3):
-        assert woken(watch).wait(WAIT_S)
-    assert not woken(watch).wait(0)
+        assert woken(follower).wait(WAIT_S)
+    assert not woken(follower).wait(0)
 
 
-def test_a_follower_is_aside_only_while_it_waits(transport: EmbeddedTransport) -> None:
+def test_a_follower_gives_its_place_back_only_while_it_waits(transport: EmbeddedTransport) -> None:
     seen: list[str] = []
 
     @contextmanager
-    def aside() -> Iterator[None]:
+    def without_place() -> Iterator[None]:
         seen.append("leaves")
         yield
         seen.append("is back")
 
-    watch = Follower(transport, limit=1, poll_s=0).watch(aside=aside)
+    follower = Followers(transport, limit=1, poll_s=0).add(without_place=without_place)
     assert seen == []
 
-    watch.wait(0)
+    follower.wait(0)
 
     assert seen == ["leaves", "is back"]
 
 
 def test_many_followers_look_less_often_so_that_they_delay_nobody(transport: EmbeddedTransport) -> None:
-    follower = Follower(transport, limit=160, poll_s=2)
-    follower.watch()
-    assert follower.look_again_s() == 2
+    followers = Followers(transport, limit=160, poll_s=2)
+    followers.add()
+    assert followers.look_again_s() == 2
 
     for _ in range(159):
-        follower.watch()
+        followers.add()
 
-    drawn = [follower.look_again_s() for _ in range(20)]
+    drawn = [followers.look_again_s() for _ in range(20)]
     assert all(5 <= each <= 15 for each in drawn)
     assert len(set(drawn)) > 1
 
 
 def test_places_are_limited_and_given_back(transport: EmbeddedTransport) -> None:
-    follower = Follower(transport, limit=1)
-    held = follower.watch()
+    followers = Followers(transport, limit=1)
+    held = followers.add()
     with pytest.raises(Problem) as raised:
-        follower.watch()
+        followers.add()
     assert (raised.value.status, raised.value.headers["Retry-After"]) == (503, "5")
 
     held.close()
     held.close()
-    follower.watch()
+    followers.add()
 
 
 def test_a_workspace_leaves_streams_for_the_others(transport: EmbeddedTransport) -> None:
-    follower = Follower(transport, limit=6, shared=lambda: True)
-    held = [follower.watch(workspace="acme") for _ in range(3)]
+    followers = Followers(transport, limit=6, shared=lambda: True)
+    held = [followers.add(workspace="acme") for _ in range(3)]
     with pytest.raises(Problem, match="on this server or in this workspace"):
-        follower.watch(workspace="acme")
+        followers.add(workspace="acme")
 
-    follower.watch()
+    followers.add()
     held[0].close()
     held[0].close()
 
-    follower.watch(workspace="acme")
+    followers.add(workspace="acme")
 
 
 def test_who_waits_for_an_end_is_woken_by_nothing_else(transport: EmbeddedTransport, say: Say) -> None:
-    follower = Follower(transport, limit=3, poll_s=NEVER_S)
-    mine, unknown, every = follower.watch("a", only_end=True), follower.watch(only_end=True), follower.watch("z")
-    ends = [woken(watch) for watch in (mine, unknown, every)]
+    followers = Followers(transport, limit=3, poll_s=NEVER_S)
+    mine, unknown, every = followers.add("a", only_end=True), followers.add(only_end=True), followers.add("z")
+    ends = [woken(follower) for follower in (mine, unknown, every)]
 
     say("a", "z", ended=[])
 
@@ -202,7 +202,7 @@ def test_who_waits_for_an_end_looks_if_it_may_have_missed_it(
     transport: EmbeddedTransport, say: Say, keys: tuple[str, ...], ended: list[str] | None
 ) -> None:
     """A scheduler of an earlier version does not say what ended, and a notification about many runs names none."""
-    over = woken(Follower(transport, limit=1, poll_s=NEVER_S).watch("a", only_end=True))
+    over = woken(Followers(transport, limit=1, poll_s=NEVER_S).add("a", only_end=True))
 
     say(*keys, ended=ended)
 

@@ -19,7 +19,7 @@ from shared.errors import DecodeFailed
 from shared.transport.base import Transport
 from shared.workspaces import DEFAULT
 
-__all__ = ["Follower", "Watch"]
+__all__ = ["Follower", "Followers"]
 
 _log = logging.getLogger(__name__)
 
@@ -35,20 +35,20 @@ _LISTEN_S = 0.25
 """How long the first follower waits for a slow broker to begin with notifications; until then, followers only poll."""
 
 
-class Watch:
+class Follower:
     """One follower. Counts against the limit of followers until ``close``."""
 
     def __init__(
         self,
-        follower: "Follower",
+        followers: "Followers",
         poll_s: float,
         run_key: str | None,
         *,
         only_end: bool,
         workspace: str,
-        aside: Callable[[], AbstractContextManager[None]],
+        without_place: Callable[[], AbstractContextManager[None]],
     ) -> None:
-        self._follower = follower
+        self._followers = followers
         self.workspace = workspace
         """The workspace of the request that follows."""
         self._poll_s = poll_s
@@ -57,7 +57,7 @@ class Watch:
         self.run_key = run_key
         """The run to follow, or ``None`` for all runs."""
         self._only_end = only_end
-        self._aside = aside
+        self._without_place = without_place
 
     def hear(self, changed: RunsChanged) -> None:
         """Make ``wait`` return, if the notification is about what this follower follows."""
@@ -76,7 +76,7 @@ class Watch:
         them may have missed the change.
         """
         poll_s = self._settle.pop(0) if self._settle else self._poll_s
-        with self._aside():
+        with self._without_place():
             woken = self._woken.wait(min(timeout_s, poll_s))
         if woken:
             if self.run_key is None:
@@ -87,11 +87,11 @@ class Watch:
 
     def close(self) -> None:
         """Stop following."""
-        self._follower.remove(self)
+        self._followers.remove(self)
 
 
-class Follower:
-    """Wakes the followers when runs change. There are at most ``limit`` at a time, shared as ``FairPlaces`` says.
+class Followers:
+    """All followers. Wakes them when runs change. There are at most ``limit`` at a time, shared as ``FairPlaces`` says.
 
     ``shared`` returns whether there are other workspaces than the default one.
     """
@@ -108,21 +108,21 @@ class Follower:
         self._places = FairPlaces(limit, shared)
         self._poll_s = poll_s
         self._lock = threading.Lock()
-        self._watches: set[Watch] = set()
+        self._all: set[Follower] = set()
         self._listening = False
         self._random = random.Random()  # noqa: S311 - no secret
 
-    def watch(
+    def add(
         self,
         run_key: str | None = None,
         *,
         only_end: bool = False,
         workspace: str = DEFAULT,
-        aside: Callable[[], AbstractContextManager[None]] = nullcontext,
-    ) -> Watch:
+        without_place: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> Follower:
         """Return a new follower of one run, or of all runs; with ``only_end``, of nothing but their end.
 
-        While it waits, it is in the context ``aside``: there a request gives back what others need meanwhile.
+        While it waits, it is in the context ``without_place``: there a request gives back what others need meanwhile.
 
         Raises a 503 if there is no place for it: the server or the workspace has reached its limit.
         """
@@ -134,15 +134,17 @@ class Follower:
                 "this workspace",
                 headers={"Retry-After": "5"},
             )
-        watch = Watch(self, self._poll_s, run_key, only_end=only_end, workspace=workspace, aside=aside)
+        follower = Follower(
+            self, self._poll_s, run_key, only_end=only_end, workspace=workspace, without_place=without_place
+        )
         with self._lock:
-            self._watches.add(watch)
+            self._all.add(follower)
             begin, self._listening = not self._listening, True
         if begin:
             listening = threading.Thread(target=self._listen, name="follower-listen", daemon=True)
             listening.start()
             listening.join(_LISTEN_S)
-        return watch
+        return follower
 
     def look_again_s(self) -> float:
         """Return after how many seconds one who waits for an end should look without a notification.
@@ -150,18 +152,18 @@ class Follower:
         The more followers there are, the later, so that those who wait do not delay others: together they look
         ``_LOOKS_PER_S`` times a second. At random, as clients that came together would look together.
         """
-        return max(self._poll_s, len(self._watches) / _LOOKS_PER_S * self._random.uniform(0.5, 1.5))
+        return max(self._poll_s, len(self._all) / _LOOKS_PER_S * self._random.uniform(0.5, 1.5))
 
     def _listen(self) -> None:
         self._transport.listen([CHANGES], self._on_change)
 
-    def remove(self, watch: Watch) -> None:
+    def remove(self, follower: Follower) -> None:
         """Remove a follower, if it was not removed before."""
         with self._lock:
-            known = watch in self._watches
-            self._watches.discard(watch)
+            known = follower in self._all
+            self._all.discard(follower)
         if known:
-            self._places.give_back(watch.workspace)
+            self._places.give_back(follower.workspace)
 
     def _on_change(self, _topic: str, body: bytes) -> None:
         try:
@@ -170,5 +172,5 @@ class Follower:
             _log.warning("changes.unreadable", extra={"error": str(error)})
             changed = RunsChanged()
         with self._lock:
-            for watch in self._watches:
-                watch.hear(changed)
+            for follower in self._all:
+                follower.hear(changed)
