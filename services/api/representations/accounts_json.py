@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from services.api.representations.dag_json import sparse
-from services.api.representations.json_values import precise
+from services.api.representations.json_values import precise, sparse
 from shared.store.reads.reader import ApiKeyRow, UserRow, WebhookRow
 
 __all__ = ["api_key", "user", "webhook"]

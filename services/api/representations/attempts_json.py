@@ -5,7 +5,7 @@ from datetime import tzinfo
 from typing import Any
 
 from services.api.representations import json_values
-from services.api.representations.dag_json import sparse
+from services.api.representations.json_values import sparse
 from shared.store.reads.reader import AttemptRow
 
 __all__ = ["attempts_json", "tries"]

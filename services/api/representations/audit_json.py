@@ -3,7 +3,7 @@
 from datetime import UTC
 from typing import Any
 
-from services.api.representations.dag_json import sparse
+from services.api.representations.json_values import sparse
 from shared.store.reads.reader import AuditRow
 from shared.workspaces import MARK, plain_name, workspace_of
 

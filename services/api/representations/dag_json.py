@@ -6,11 +6,12 @@ An optional field is absent if it is empty, zero or false; a required field is a
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from services.api.representations.json_values import sparse
 from shared.language.expansion.params_syntax import default_params_text
 from shared.language.model import Condition, Dag, Handler, RepeatPolicy, Step
 from shared.language.steps.command_line import words_as_written
 
-__all__ = ["conditions", "dag", "dag_details", "dag_written", "run_config", "sparse", "step"]
+__all__ = ["conditions", "dag", "dag_details", "dag_written", "run_config", "step"]
 
 _HANDLER_FIELDS: Mapping[Handler, str] = {
     Handler.FAILURE: "failure",
@@ -20,11 +21,6 @@ _HANDLER_FIELDS: Mapping[Handler, str] = {
 }
 """The handlers that the API has, with their field names. Those of a run's details are more."""
 _OTHER_UNMET = "other condition was not met"
-
-
-def sparse(**fields: Any) -> dict[str, Any]:
-    """Return the fields that are not empty, zero or false."""
-    return {name: value for name, value in fields.items() if value}
 
 
 def dag(model: Dag) -> dict[str, Any]:

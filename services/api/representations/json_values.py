@@ -1,4 +1,4 @@
-"""Single values in answers of the API: status numbers, times and paging.
+"""Values in responses of the API: status numbers, times, paging, and fields that are left out.
 
 Only this file uses the API's status numbers (as in Dagu's REST API v2), which ``shared.status`` lists. All other code
 uses status labels.
@@ -20,6 +20,7 @@ __all__ = [
     "precise",
     "run_label",
     "run_status",
+    "sparse",
     "timestamp",
 ]
 
@@ -89,6 +90,11 @@ def precise(at: datetime | str | None) -> str:
     if isinstance(at, str):
         at = datetime.fromisoformat(at)
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def sparse(**fields: Any) -> dict[str, Any]:
+    """Return the fields that are not empty, zero or false."""
+    return {name: value for name, value in fields.items() if value}
 
 
 def pagination(*, total: int, page: int, per_page: int) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 from services.api.representations import dag_json, json_values
-from services.api.representations.dag_json import sparse
 from services.api.representations.expanded_commands import ExpandedCommands
+from services.api.representations.json_values import sparse
 from shared.language.expansion.params_syntax import params_text, parse_params_text
 from shared.language.expansion.secret_params import show_params
 from shared.language.model import Dag, Handler, Step

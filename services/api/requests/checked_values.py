@@ -14,6 +14,7 @@ from shared.roles import ROLES
 
 __all__ = [
     "LATEST",
+    "any_name",
     "chosen_dag_name",
     "chosen_node_status",
     "dag_name",
@@ -23,7 +24,6 @@ __all__ = [
     "file_name",
     "known_id",
     "known_run_id",
-    "plain_name",
     "printable",
     "queue_name",
     "role",
@@ -50,8 +50,8 @@ def chosen_node_status(number: int) -> str:
     return status.value
 
 
-def plain_name(text: str, field: str) -> str:
-    """Return the stored name of ``text``. Raises a 400 for slashes, backslashes and control characters."""
+def any_name(text: str, field: str) -> str:
+    """Return the stored name of anything. Raises a 400 for slashes, backslashes and control characters in ``text``."""
     if not text or text in {".", ".."} or "/" in text or "\\" in text or _CONTROL.search(text):
         raise bad_request(
             f"{field}: {_shown(text)} is not a valid name: it must not be empty, must not be '.' or '..', and must not "
@@ -63,9 +63,9 @@ def plain_name(text: str, field: str) -> str:
 
 def file_name(text: str, field: str = "fileName") -> str:
     """Return the file name of a stored DAG, without its extension. Raises a 400 if ``text`` cannot be a file name."""
-    stored_as = plain_name(text, field)
+    stored_as = any_name(text, field)
     stem = without_extension(stored_as)
-    return stored_as if stem == stored_as else plain_name(stem, field)
+    return stored_as if stem == stored_as else any_name(stem, field)
 
 
 def dag_name(text: str, field: str) -> str:

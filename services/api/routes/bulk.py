@@ -140,7 +140,7 @@ def _place(values: list[Any]) -> _QueuePlace | None:
 def _each(call: Call, body: BulkBody, make: Callable[[RunName], Command]) -> ApiResponse:
     runs = list(
         dict.fromkeys(
-            RunName(checked_values.plain_name(each.name, "runs.name"), checked_values.run_id(each.dag_run_id))
+            RunName(checked_values.any_name(each.name, "runs.name"), checked_values.run_id(each.dag_run_id))
             for each in body.runs
         )
     )

@@ -347,7 +347,7 @@ def _schedule(call: Call, dag: DagRow, pauses: Sequence[PauseRow]) -> dict[str, 
     zone = call.deps.zone
     # A paused DAG has no next start either, because the firing loop removes it; a pause of everything leaves it.
     paused = any(each.scope == "global" for each in pauses)
-    return dag_json.sparse(
+    return json_values.sparse(
         nextRun="" if paused else json_values.timestamp(dag.next_start_at, zone),
         waitingFor=dag_reason(dag, pauses, zone),
     )

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from services.api.operations import ApiResponse, Call, Operations, Query, json_bytes, ok
 from services.api.representations import json_values, run_json
-from services.api.representations.dag_json import sparse
+from services.api.representations.json_values import sparse
 from services.api.response_schemas.overview import ApprovalsSchema, OverviewSchema, TimelineSchema
 from services.api.run_details.specs import dags_of_runs
 from services.api.run_details.waiting import runs_wait_for

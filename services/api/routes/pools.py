@@ -29,7 +29,7 @@ def pools(call: Call) -> ApiResponse:
 @POOLS.put("/pools/{name}", id="setPoolCapacity", role="manager", permission="run_dags", response=PoolCapacitySchema)
 def set_capacity(call: Call, body: PoolBody, name: str) -> ApiResponse:
     """Set the capacity of a pool. Steps that hold a place keep it, even beyond a smaller capacity."""
-    pool = checked_values.plain_name(name, "name")
+    pool = checked_values.any_name(name, "name")
     command = SetPool(by=call.user, name=pool, capacity=body.capacity)
     return call.carry_out(command, then={"name": pool, "capacity": body.capacity})
 
@@ -37,7 +37,7 @@ def set_capacity(call: Call, body: PoolBody, name: str) -> ApiResponse:
 @POOLS.delete("/pools/{name}", id="removePool", role="manager", permission="run_dags", response=RemovedSchema)
 def remove(call: Call, name: str) -> ApiResponse:
     """Remove the configured capacity of a pool. The capacity is then 1."""
-    return call.carry_out(RemovePool(by=call.user, name=checked_values.plain_name(name, "name")), then={})
+    return call.carry_out(RemovePool(by=call.user, name=checked_values.any_name(name, "name")), then={})
 
 
 def _shown(call: Call, pool: PoolRow) -> dict[str, Any]:

@@ -265,7 +265,7 @@ def reschedule(call: Call, body: RescheduleBody, name: str, dag_run_id: str) -> 
     run_id = chosen_run_id(body.dag_run_id, call.key)
     command = RescheduleRun(
         by=call.user,
-        dag_name=checked_values.plain_name(name, "name"),
+        dag_name=checked_values.any_name(name, "name"),
         dag_run_id=checked_values.known_run_id(dag_run_id),
         new_run_id=run_id,
         new_dag_name=checked_values.chosen_dag_name(body.dag_name),

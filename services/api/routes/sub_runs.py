@@ -6,7 +6,7 @@ from pydantic import Field
 
 from services.api.operations import ApiResponse, Call, Operations, Query, ok
 from services.api.representations import json_values
-from services.api.representations.dag_json import sparse
+from services.api.representations.json_values import sparse
 from services.api.response_schemas.runs import ListSubRunsResponseSchema, RunResponseSchema
 from services.api.run_details.builder import run_details
 from services.api.run_details.called_runs import called_runs

@@ -9,7 +9,7 @@ from services.api.auth.principals import Principal
 from services.api.operations import ApiResponse, Body, Call, Operations, Result, ok
 from services.api.problems import bad_request, not_found
 from services.api.representations import json_values
-from services.api.representations.dag_json import sparse
+from services.api.representations.json_values import sparse
 from services.api.requests import checked_values
 from services.api.requests.workspace_names import DEFAULT_LABEL
 from services.api.response_schemas.workspaces import (

@@ -38,13 +38,13 @@ def run_of(deps: Deps, stored: tuple[str, str], name: str, dag_run_id: str) -> R
 
 def stored_run_name(deps: Deps, name: str, dag_run_id: str) -> tuple[str, str]:
     """Return the stored DAG name and the run id for those in a path. Raises a 400 if one of them cannot be a name."""
-    checked_values.plain_name(dag_run_id, "dagRunId")
+    checked_values.any_name(dag_run_id, "dagRunId")
     return run_name(deps, name), dag_run_id
 
 
 def sub_run_of(deps: Deps, root: RunRow, sub_run_id: str) -> RunRow:
     """Return a sub-run at any depth below ``root``. Raises a 404 if there is none with this id."""
-    checked_values.plain_name(sub_run_id, "subDAGRunId")
+    checked_values.any_name(sub_run_id, "subDAGRunId")
     found = deps.reads.sub_run(root.root_key, sub_run_id)
     if found is None:
         raise not_found(f"Run {root.dag_run_id!r} has no sub-run {sub_run_id!r}")
@@ -57,7 +57,7 @@ def run_name(deps: Deps, name: str) -> str:
     Some clients send the ``fileName`` from a list of DAGs instead of the DAG name. In Dagu this works for most DAGs:
     there ``fileName`` has no extension and equals the DAG name.
     """
-    stem, stored = checked_values.file_name(name, "name"), checked_values.plain_name(name, "name")
+    stem, stored = checked_values.file_name(name, "name"), checked_values.any_name(name, "name")
     if stem == stored or deps.reads.run(stored, checked_values.LATEST):
         return stored
     return deps.reads.dag_name(stem) or stem
