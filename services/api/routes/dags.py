@@ -23,11 +23,10 @@ from services.api.response_schemas.dags import (
     TagsResponseSchema,
     ValidateResponseSchema,
 )
-from services.api.run_details.builder import run_details, run_history
+from services.api.run_details.builder import run_details, run_history, run_summaries
 from services.api.run_details.lookup import find_dag
 from services.api.run_details.reasons import dag_reason
 from services.api.run_details.specs import load_dags
-from services.api.run_details.waiting import runs_wait_for
 from shared.clock import local_zone
 from shared.contracts.commands import Command, CreateDag, DeleteDag, PutSpec, RenameDag, SuspendDag
 from shared.contracts.commands.dags import ReplaceSpec
@@ -109,14 +108,9 @@ def _page(call: Call, query: ListQuery) -> dict[str, Any]:
     loaded = load_dags(call.deps, found.dags)
     latest = reads.latest_runs(dag.dag_name for dag in found.dags)
     pauses = reads.open_pauses()
-    waits_for = runs_wait_for(call.deps, list(latest.values()), call.now)
-
-    def run_of(dag: DagRow) -> dict[str, Any] | None:
-        run = latest.get(dag.dag_name)
-        return run_json.summary(run, call.deps.zone, waits_for.get(run.run_key, "")) if run else None
-
+    runs = dict(zip(latest, run_summaries(call.deps, list(latest.values()), call.now), strict=True))
     return {
-        "dags": [_file(call, dag, loaded[dag.file_name], run_of(dag), pauses) for dag in found.dags],
+        "dags": [_file(call, dag, loaded[dag.file_name], runs.get(dag.dag_name), pauses) for dag in found.dags],
         "errors": _refused(call),
         "pagination": json_values.pagination(total=found.total, page=page, per_page=per_page),
     }

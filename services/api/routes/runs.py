@@ -17,10 +17,10 @@ from services.api.response_schemas.runs import (
     RunResponseSchema,
     RunSpecResponseSchema,
 )
+from services.api.run_details.builder import run_summaries
 from services.api.run_details.encoded import encoded_details
 from services.api.run_details.lookup import find_run, run_name
 from services.api.run_details.specs import dags_of_runs
-from services.api.run_details.waiting import runs_wait_for
 from shared.language.snapshot import parse_snapshot
 from shared.status import RunStatus
 from shared.store.reads.reader import ListedRunRow, RunRow
@@ -151,10 +151,7 @@ def _by_whole_id(call: Call, query: RunsQuery, name: str | None, status: RunStat
 def _summaries(call: Call, listed: Sequence[ListedRunRow]) -> bytes:
     def make(run_keys: Sequence[str]) -> Iterable[tuple[RunRow, bytes]]:
         runs = list(call.deps.reads.runs_by_key(run_keys).values())
-        waits_for = runs_wait_for(call.deps, runs, call.now)
-        return [
-            (run, json_bytes(run_json.summary(run, call.deps.zone, waits_for.get(run.run_key, "")))) for run in runs
-        ]
+        return zip(runs, map(json_bytes, run_summaries(call.deps, runs, call.now)), strict=True)
 
     return call.deps.summaries.json(listed, make)
 

@@ -1,4 +1,4 @@
-"""Builds the JSON of runs with their nodes: reads what the JSON needs besides the rows, then calls ``run_json``."""
+"""Builds the JSON of runs: reads what the JSON needs besides the rows, then calls ``run_json``."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -26,6 +26,12 @@ def run_details(deps: Deps, run: RunRow, now: datetime) -> dict[str, Any]:
         attempt_counts=_attempt_counts(deps, run),
     )
     return run_json.details(run, facts, deps.zone)
+
+
+def run_summaries(deps: Deps, runs: Sequence[RunRow], now: datetime) -> list[dict[str, Any]]:
+    """Return the JSON of runs for lists, with what each waits for at ``now``."""
+    waits_for = runs_wait_for(deps, runs, now)
+    return [run_json.summary(run, deps.zone, waits_for.get(run.run_key, "")) for run in runs]
 
 
 def _attempt_counts(deps: Deps, run: RunRow) -> dict[int, int]:
