@@ -123,6 +123,30 @@ def test_workers_and_schedulers_are_listed(stack: Stack) -> None:
     assert stack.get("/services/coordinator") == {"coordinators": []}
 
 
+def test_a_task_that_was_sent_to_a_worker_takes_no_slot_before_it_starts(stack: Stack) -> None:
+    times = {"started_at": NOW, "heartbeat_at": NOW, "lease_until": NOW + timedelta(seconds=10)}
+    stack.add(
+        "workers",
+        worker_id="w",
+        incarnation="i",
+        host="h",
+        version="1",
+        labels={},
+        slots=4,
+        busy=0,
+        state="live",
+        **times,
+    )
+    spec = "type: graph\nsteps:\n  - name: begun\n    command: echo\n  - name: sent\n    command: echo\n"
+    common = {"token_worker": "w", "dispatched_at": NOW}
+    begun = {**common, "token": "1", "token_state": "running", "status": "running", "started_at": NOW}
+    sent = {**common, "token": "2", "token_state": "dispatched"}
+    stack.add_run("a", "1", "running", spec, started_at=NOW, nodes={"begun": begun, "sent": sent})
+
+    assert stack.get("/workers")["workers"][0]["busyPollers"] == 1
+    assert stack.get("/overview")["workers"][0]["busy"] == 1
+
+
 def test_settings_of_schedulers_and_workers_say_where_they_differ(stack: Stack) -> None:
     times = {"started_at": NOW, "heartbeat_at": NOW}
     common = {"incarnation": "i", "host": "h", "version": "1", "labels": {}, "slots": 4, "busy": 0, **times}

@@ -11,11 +11,11 @@ from typing import Any
 from pydantic import Field
 
 from services.api.operations import ApiResponse, Call, Operations, Query, json_bytes, ok
-from services.api.representations import json_values, run_json
+from services.api.representations import json_values
 from services.api.representations.json_values import sparse
 from services.api.response_schemas.overview import ApprovalsSchema, OverviewSchema, TimelineSchema
+from services.api.run_details.builder import run_summaries
 from services.api.run_details.specs import dags_of_runs
-from services.api.run_details.waiting import runs_wait_for
 from shared.language.model import ContinueOn
 from shared.status import RunStatus
 from shared.store.reads.reader import ApprovalRow, FailedStepRow, PastRunRow, RunRow
@@ -30,8 +30,6 @@ _WITH_STEP = 10
 """Of how many failed runs the step is named."""
 _BARS = 2000
 _DAY = timedelta(days=1)
-_SEEN = timedelta(hours=1)
-"""How long a worker is shown after its last heartbeat, as in ``GET /workers``."""
 
 
 class TimelineQuery(Query):
@@ -89,7 +87,6 @@ def _overview(call: Call) -> dict[str, Any]:
     ]
     found = reads.runs_by_key(each.run_key for each in (*listed[RunStatus.RUNNING], *listed[RunStatus.QUEUED], *failed))
     runs = {status: [found[each.run_key] for each in rows if each.run_key in found] for status, rows in listed.items()}
-    waits_for = runs_wait_for(call.deps, [*runs[RunStatus.RUNNING], *runs[RunStatus.QUEUED]], call.now)
     ended = reads.ended_counts(call.now - _DAY)
     active = reads.active_counts()
     waiting = reads.waiting_steps(limit=_APPROVALS)
@@ -103,7 +100,7 @@ def _overview(call: Call) -> dict[str, Any]:
     steps = _failed_steps(call, recent[:_WITH_STEP])
 
     def shown(rows: Sequence[RunRow]) -> list[dict[str, Any]]:
-        return [run_json.summary(run, call.deps.zone, waits_for.get(run.run_key, "")) for run in rows]
+        return run_summaries(call.deps, rows, call.now)
 
     return {
         "counts": {
@@ -164,10 +161,10 @@ def _workers(call: Call) -> list[dict[str, Any]]:
             "live": each.takes_work(call.now),
             "state": each.believed_state(call.now),
             "slots": each.slots,
-            "busy": min(each.slots, max(each.busy, len(each.tasks))),
+            "busy": each.busy_slots,
         }
         for each in call.deps.reads.workers()
-        if each.heartbeat_at > call.now - _SEEN
+        if each.is_recent(call.now)
     ]
 
 

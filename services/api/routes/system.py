@@ -1,6 +1,5 @@
 """The state of the system: health, metrics, workers, services, queues."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,7 +9,7 @@ from services.api.observability import dagu_metrics
 from services.api.operations import ApiResponse, Call, Operations, Query, ok
 from services.api.problems import UNAVAILABLE, bad_request, not_found
 from services.api.readiness import schema_of, trouble
-from services.api.representations import json_values, run_json
+from services.api.representations import json_values
 from services.api.requests import checked_values
 from services.api.requests.cursors import moment, read_cursor, write_cursor
 from services.api.response_schemas.queues import QueueItemsSchema, QueueSchema, QueuesSchema
@@ -21,8 +20,8 @@ from services.api.response_schemas.system import (
     SchedulersSchema,
     WorkersSchema,
 )
+from services.api.run_details.builder import run_summaries
 from services.api.run_details.specs import dags_of_runs
-from services.api.run_details.waiting import runs_wait_for
 from shared.status import AttemptState
 from shared.store.reads.reader import QueuePlace, QueueRow, RunRow, ServiceRow, TaskRow, WorkerRow
 
@@ -31,8 +30,6 @@ __all__ = ["SYSTEM"]
 SYSTEM = Operations()
 _LATE = timedelta(seconds=5)
 """How long a worker whose lease has ended is in doubt, before it counts as unhealthy."""
-_FORGOTTEN = timedelta(hours=1)
-"""How long a worker is shown after its last heartbeat."""
 _GLOBAL = "global"
 _LIVE = "live"
 _HOUR_S, _DAY_S = 3600.0, 86_400.0
@@ -73,7 +70,7 @@ def get_metrics(call: Call) -> ApiResponse:
 @SYSTEM.get("/workers", id="getWorkers", response=WorkersSchema)
 def workers(call: Call) -> ApiResponse:
     """List the workers that sent a heartbeat within the last hour, with the attempts that they run."""
-    seen = [each for each in call.deps.reads.workers() if each.heartbeat_at > call.now - _FORGOTTEN]
+    seen = [each for each in call.deps.reads.workers() if each.is_recent(call.now)]
     return ok({"workers": [_worker(call, each) for each in seen], "errors": []})
 
 
@@ -144,7 +141,7 @@ def queue_items(call: Call, query: QueueItemsQuery, name: str) -> ApiResponse:
     found = call.deps.reads.queued_runs(checked_values.queue_name(name, "name"), after=after, limit=query.limit + 1)
     shown = found[: query.limit]
     cursor = _cursor(shown[-1]) if len(found) > len(shown) else None
-    return ok({"items": _summaries(call, shown), "nextCursor": cursor})
+    return ok({"items": run_summaries(call.deps, shown, call.now), "nextCursor": cursor})
 
 
 def _cursor(run: RunRow) -> str:
@@ -162,11 +159,6 @@ def _place(values: list[Any]) -> QueuePlace | None:
 def _shown_queues(call: Call) -> list[QueueRow]:
     every = call.deps.reads.queues()
     return [each for each in every if each.kind == _GLOBAL or each.running_count or each.queued_count]
-
-
-def _summaries(call: Call, runs: Sequence[RunRow]) -> list[dict[str, Any]]:
-    waits_for = runs_wait_for(call.deps, runs, call.now)
-    return [run_json.summary(run, call.deps.zone, waits_for.get(run.run_key, "")) for run in runs]
 
 
 def _limits(call: Call, queues: list[QueueRow]) -> dict[str, int]:
@@ -189,8 +181,7 @@ def _worker(call: Call, worker: WorkerRow) -> dict[str, Any]:
         "id": worker.worker_id,
         "labels": dict(worker.labels),
         "totalPollers": worker.slots,
-        # ``busy`` is from the last heartbeat: tasks may have started since then.
-        "busyPollers": min(worker.slots, max(worker.busy, len(tasks))),
+        "busyPollers": worker.busy_slots,
         "runningTasks": tasks,
         "lastHeartbeatAt": json_values.timestamp(worker.heartbeat_at, call.deps.zone),
         "healthStatus": _health(worker, call.now),
@@ -239,7 +230,7 @@ def _queue(call: Call, queue: QueueRow, limit: int) -> dict[str, Any]:
     ``runningDAGRuns`` and ``queuedDAGRuns`` are older names of ``running`` and ``queued``; ``runningCount`` and
     ``queuedCount`` are Dagu 2's names of the counts.
     """
-    runs = _summaries(call, (*queue.running, *queue.queued))
+    runs = run_summaries(call.deps, (*queue.running, *queue.queued), call.now)
     running, queued = runs[: len(queue.running)], runs[len(queue.running) :]
     return {
         "name": queue.name,

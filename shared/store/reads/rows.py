@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -220,6 +220,9 @@ class TaskRow(NamedTuple):
     started_at: datetime | None
 
 
+_LISTED_FOR = timedelta(hours=1)
+
+
 class WorkerRow(NamedTuple):
     """A worker that has sent a heartbeat. ``state``: live, draining, stopped or lost, by its heartbeats."""
 
@@ -249,6 +252,16 @@ class WorkerRow(NamedTuple):
     def takes_work(self, now: datetime) -> bool:
         """Return whether the worker takes new runs: it is live, not drained, and its lease has not ended."""
         return self.believed_state(now) == LIVE
+
+    def is_recent(self, now: datetime) -> bool:
+        """Return whether lists of workers have it: those that sent a heartbeat within the last hour."""
+        return self.heartbeat_at > now - _LISTED_FOR
+
+    @property
+    def busy_slots(self) -> int:
+        """How many slots are taken: as the last heartbeat said, or more if more attempts have started since."""
+        running = sum(task.state is AttemptState.RUNNING for task in self.tasks)
+        return min(self.slots, max(self.busy, running))
 
 
 class RunningWorker(NamedTuple):
