@@ -11,7 +11,7 @@ from dagway.client import AsyncClient, Client
 from dagway.client import operations as package
 from dagway.client.api_call import ApiCall
 from dagway.client.exchange import HttpAnswer, Send, exchange
-from dagway.client.operations import queues, system, webhooks
+from dagway.client.operations import pauses, system, webhooks
 from scripts.client_operations import FOLDER, files, method_name
 from services.api.operations import Operation
 from services.api.routes import OPERATIONS
@@ -77,8 +77,8 @@ def test_a_request_is_one_that_its_operation_accepts(operation: Operation) -> No
 
 
 def test_arguments_that_are_not_given_are_not_sent() -> None:
-    assert json.loads(_sent(queues.pause_queue("a/b")).body or b"") == {}
-    assert _sent(queues.pause_queue("a/b")).path == "/queues/a%2Fb/pause"
+    assert json.loads(_sent(pauses.pause_queue("a/b")).body or b"") == {}
+    assert _sent(pauses.pause_queue("a/b")).path == "/queues/a%2Fb/pause"
     signed = _sent(webhooks.trigger_webhook("etl", payload={"a": 1}, webhook_id="m1"))
     assert json.loads(signed.body or b"") == {"payload": {"a": 1}}
     assert {name: value for name, value in signed.headers.items() if name.startswith("webhook")} == {"webhook-id": "m1"}

@@ -17,6 +17,7 @@ from dagway.client.operations import (
     keys,
     logs,
     overview,
+    pauses,
     pools,
     queues,
     runs,
@@ -114,18 +115,21 @@ class OperationMethods(Sender):
     get_overview = method(overview.get_overview)
     get_timeline = method(overview.get_timeline)
     list_approvals = method(overview.list_approvals)
+    list_pauses = method(pauses.list_pauses)
+    pause_all = method(pauses.pause_all)
+    resume_all = method(pauses.resume_all)
+    pause_queue = method(pauses.pause_queue)
+    resume_queue = method(pauses.resume_queue)
+    pause_dag = method(pauses.pause_dag)
+    resume_dag = method(pauses.resume_dag)
     list_pools = method(pools.list_pools)
     set_pool_capacity = method(pools.set_pool_capacity)
     remove_pool = method(pools.remove_pool)
+    list_queues = method(queues.list_queues)
+    get_queue = method(queues.get_queue)
+    list_queue_items = method(queues.list_queue_items)
     set_queue_limit = method(queues.set_queue_limit)
     remove_queue_limit = method(queues.remove_queue_limit)
-    list_pauses = method(queues.list_pauses)
-    pause_all = method(queues.pause_all)
-    resume_all = method(queues.resume_all)
-    pause_queue = method(queues.pause_queue)
-    resume_queue = method(queues.resume_queue)
-    pause_dag = method(queues.pause_dag)
-    resume_dag = method(queues.resume_dag)
     list_dag_runs = method(runs.list_dag_runs)
     list_dag_runs_by_name = method(runs.list_dag_runs_by_name)
     get_dag_run_details = method(runs.get_dag_run_details)
@@ -147,13 +151,9 @@ class OperationMethods(Sender):
     get_sub_dag_run_details = method(sub_runs.get_sub_dag_run_details)
     get_health_status = method(system.get_health_status)
     get_metrics = method(system.get_metrics)
-    get_workers = method(system.get_workers)
     get_scheduler_status = method(system.get_scheduler_status)
     get_coordinator_status = method(system.get_coordinator_status)
     get_resource_history = method(system.get_resource_history)
-    list_queues = method(system.list_queues)
-    get_queue = method(system.get_queue)
-    list_queue_items = method(system.list_queue_items)
     list_dag_versions = method(versions.list_dag_versions)
     get_dag_version = method(versions.get_dag_version)
     diff_dag_versions = method(versions.diff_dag_versions)
@@ -168,6 +168,7 @@ class OperationMethods(Sender):
     list_worker_pools = method(worker_pools.list_worker_pools)
     reserve_worker_pool = method(worker_pools.reserve_worker_pool)
     release_worker_pool = method(worker_pools.release_worker_pool)
+    get_workers = method(workers.get_workers)
     drain_worker = method(workers.drain_worker)
     resume_worker = method(workers.resume_worker)
     list_workspaces = method(workspaces.list_workspaces)

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Literal
 
 from dagway.client.api_call import ApiCall, model, path_of
-from services.api.response_schemas.queues import AllSlotsSchema, CalendarSchema, SlotsSchema
+from services.api.response_schemas.fires import AllSlotsSchema, CalendarSchema, SlotsSchema
 
 __all__ = ["get_calendar", "get_dag_calendar", "list_dag_slots", "list_slots"]
 

@@ -17,6 +17,7 @@ from dagway.client.operations import (
     keys,
     logs,
     overview,
+    pauses,
     pools,
     queues,
     runs,
@@ -114,18 +115,21 @@ class AsyncOperationMethods(AsyncSender):
     get_overview = async_method(overview.get_overview)
     get_timeline = async_method(overview.get_timeline)
     list_approvals = async_method(overview.list_approvals)
+    list_pauses = async_method(pauses.list_pauses)
+    pause_all = async_method(pauses.pause_all)
+    resume_all = async_method(pauses.resume_all)
+    pause_queue = async_method(pauses.pause_queue)
+    resume_queue = async_method(pauses.resume_queue)
+    pause_dag = async_method(pauses.pause_dag)
+    resume_dag = async_method(pauses.resume_dag)
     list_pools = async_method(pools.list_pools)
     set_pool_capacity = async_method(pools.set_pool_capacity)
     remove_pool = async_method(pools.remove_pool)
+    list_queues = async_method(queues.list_queues)
+    get_queue = async_method(queues.get_queue)
+    list_queue_items = async_method(queues.list_queue_items)
     set_queue_limit = async_method(queues.set_queue_limit)
     remove_queue_limit = async_method(queues.remove_queue_limit)
-    list_pauses = async_method(queues.list_pauses)
-    pause_all = async_method(queues.pause_all)
-    resume_all = async_method(queues.resume_all)
-    pause_queue = async_method(queues.pause_queue)
-    resume_queue = async_method(queues.resume_queue)
-    pause_dag = async_method(queues.pause_dag)
-    resume_dag = async_method(queues.resume_dag)
     list_dag_runs = async_method(runs.list_dag_runs)
     list_dag_runs_by_name = async_method(runs.list_dag_runs_by_name)
     get_dag_run_details = async_method(runs.get_dag_run_details)
@@ -147,13 +151,9 @@ class AsyncOperationMethods(AsyncSender):
     get_sub_dag_run_details = async_method(sub_runs.get_sub_dag_run_details)
     get_health_status = async_method(system.get_health_status)
     get_metrics = async_method(system.get_metrics)
-    get_workers = async_method(system.get_workers)
     get_scheduler_status = async_method(system.get_scheduler_status)
     get_coordinator_status = async_method(system.get_coordinator_status)
     get_resource_history = async_method(system.get_resource_history)
-    list_queues = async_method(system.list_queues)
-    get_queue = async_method(system.get_queue)
-    list_queue_items = async_method(system.list_queue_items)
     list_dag_versions = async_method(versions.list_dag_versions)
     get_dag_version = async_method(versions.get_dag_version)
     diff_dag_versions = async_method(versions.diff_dag_versions)
@@ -168,6 +168,7 @@ class AsyncOperationMethods(AsyncSender):
     list_worker_pools = async_method(worker_pools.list_worker_pools)
     reserve_worker_pool = async_method(worker_pools.reserve_worker_pool)
     release_worker_pool = async_method(worker_pools.release_worker_pool)
+    get_workers = async_method(workers.get_workers)
     drain_worker = async_method(workers.drain_worker)
     resume_worker = async_method(workers.resume_worker)
     list_workspaces = async_method(workspaces.list_workspaces)

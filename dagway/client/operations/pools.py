@@ -1,7 +1,8 @@
 """The requests of operations: pools. Written by ``python -m scripts.client_operations``."""
 
 from dagway.client.api_call import ApiCall, model, path_of
-from services.api.response_schemas.queues import PoolCapacitySchema, PoolsSchema, RemovedSchema
+from services.api.response_schemas.base import RemovedSchema
+from services.api.response_schemas.pools import PoolCapacitySchema, PoolsSchema
 
 __all__ = ["list_pools", "remove_pool", "set_pool_capacity"]
 

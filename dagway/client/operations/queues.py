@@ -1,21 +1,27 @@
 """The requests of operations: queues. Written by ``python -m scripts.client_operations``."""
 
-from typing import Literal
-
 from dagway.client.api_call import ApiCall, model, path_of
-from services.api.response_schemas.queues import PausedSchema, PausesSchema, QueueLimitSchema, RemovedSchema
+from services.api.response_schemas.base import RemovedSchema
+from services.api.response_schemas.queues import QueueItemsSchema, QueueLimitSchema, QueueSchema, QueuesSchema
 
-__all__ = [
-    "list_pauses",
-    "pause_all",
-    "pause_dag",
-    "pause_queue",
-    "remove_queue_limit",
-    "resume_all",
-    "resume_dag",
-    "resume_queue",
-    "set_queue_limit",
-]
+__all__ = ["get_queue", "list_queue_items", "list_queues", "remove_queue_limit", "set_queue_limit"]
+
+
+def list_queues() -> ApiCall[QueuesSchema]:
+    """List the queues with their running and queued runs."""
+    return ApiCall("GET", "/queues", model(QueuesSchema))
+
+
+def get_queue(name: str) -> ApiCall[QueueSchema]:
+    """Return one queue of the list of queues: an operation of Dagu 2."""
+    return ApiCall("GET", path_of("queues", name), model(QueueSchema))
+
+
+def list_queue_items(name: str, *, limit: int | None = None, cursor: str | None = None) -> ApiCall[QueueItemsSchema]:
+    """List the queued runs of a queue page by page, in the order in which they will start: an operation of Dagu 2."""
+    return ApiCall(
+        "GET", path_of("queues", name, "items"), model(QueueItemsSchema), query={"limit": limit, "cursor": cursor}
+    )
 
 
 def set_queue_limit(name: str, *, max_concurrency: int) -> ApiCall[QueueLimitSchema]:
@@ -26,38 +32,3 @@ def set_queue_limit(name: str, *, max_concurrency: int) -> ApiCall[QueueLimitSch
 def remove_queue_limit(name: str) -> ApiCall[RemovedSchema]:
     """Remove the limit of a global queue, which is then no longer global: its DAGs' ``maxActiveRuns`` apply again."""
     return ApiCall("DELETE", path_of("queues", name), model(RemovedSchema))
-
-
-def list_pauses() -> ApiCall[PausesSchema]:
-    """List the pauses."""
-    return ApiCall("GET", "/pauses", model(PausesSchema))
-
-
-def pause_all(*, reason: str | None = None) -> ApiCall[PausedSchema]:
-    """Pause everything: start no queued and no scheduled run."""
-    return ApiCall("POST", "/pause", model(PausedSchema), body={"reason": reason})
-
-
-def resume_all(*, catchup: Literal["none", "latest", "all"] | None = None) -> ApiCall[PausedSchema]:
-    """End the pause of everything."""
-    return ApiCall("POST", "/resume", model(PausedSchema), body={"catchup": catchup})
-
-
-def pause_queue(name: str, *, reason: str | None = None) -> ApiCall[PausedSchema]:
-    """Pause a queue: start none of its queued runs."""
-    return ApiCall("POST", path_of("queues", name, "pause"), model(PausedSchema), body={"reason": reason})
-
-
-def resume_queue(name: str, *, catchup: Literal["none", "latest", "all"] | None = None) -> ApiCall[PausedSchema]:
-    """End the pause of a queue: its queued runs start, also those that schedules queued meanwhile."""
-    return ApiCall("POST", path_of("queues", name, "resume"), model(PausedSchema), body={"catchup": catchup})
-
-
-def pause_dag(file_name: str, *, reason: str | None = None) -> ApiCall[PausedSchema]:
-    """Pause a DAG: start none of its scheduled or queued runs."""
-    return ApiCall("POST", path_of("dags", file_name, "pause"), model(PausedSchema), body={"reason": reason})
-
-
-def resume_dag(file_name: str, *, catchup: Literal["none", "latest", "all"] | None = None) -> ApiCall[PausedSchema]:
-    """End the pause of a DAG."""
-    return ApiCall("POST", path_of("dags", file_name, "resume"), model(PausedSchema), body={"catchup": catchup})

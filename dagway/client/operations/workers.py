@@ -1,9 +1,14 @@
 """The requests of operations: workers. Written by ``python -m scripts.client_operations``."""
 
 from dagway.client.api_call import ApiCall, model, path_of
-from services.api.response_schemas.system import DrainedSchema
+from services.api.response_schemas.workers import DrainedSchema, WorkersSchema
 
-__all__ = ["drain_worker", "resume_worker"]
+__all__ = ["drain_worker", "get_workers", "resume_worker"]
+
+
+def get_workers() -> ApiCall[WorkersSchema]:
+    """List the workers that sent a heartbeat within the last hour, with the attempts that they run."""
+    return ApiCall("GET", "/workers", model(WorkersSchema))
 
 
 def drain_worker(worker_id: str, *, reason: str | None = None) -> ApiCall[DrainedSchema]:

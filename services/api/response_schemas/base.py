@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["ErrorBodySchema", "PendingSchema", "Schema"]
+__all__ = ["ErrorBodySchema", "PendingSchema", "RemovedSchema", "Schema"]
 
 
 class Schema(BaseModel):
@@ -36,3 +36,7 @@ class PendingSchema(Schema):
     """The command is stored durably, its outcome not known yet; ``/commands/{commandId}`` returns the outcome later."""
 
     commandId: str
+
+
+class RemovedSchema(Schema):
+    """An empty object."""

@@ -17,6 +17,7 @@ from services.api.routes.fires import FIRES
 from services.api.routes.keys import KEYS
 from services.api.routes.logs import LOGS
 from services.api.routes.overview import OVERVIEW
+from services.api.routes.pauses import PAUSES
 from services.api.routes.pools import POOLS
 from services.api.routes.queues import QUEUES
 from services.api.routes.runs import RUNS
@@ -56,6 +57,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *DEAD_LETTERS.all,
     *FIRES.all,
     *QUEUES.all,
+    *PAUSES.all,
     *POOLS.all,
     *ACCOUNTS.all,
     *KEYS.all,

@@ -13,7 +13,7 @@ from services.api.representations import json_values
 from services.api.representations.calendar_json import calendar_days, month_bounds, planned_times
 from services.api.requests import checked_values
 from services.api.requests.cursors import moment, read_cursor, write_cursor
-from services.api.response_schemas.queues import AllSlotsSchema, CalendarSchema, SlotsSchema
+from services.api.response_schemas.fires import AllSlotsSchema, CalendarSchema, SlotsSchema
 from services.api.run_details.lookup import find_dag
 from services.api.run_details.specs import load_dags
 from shared.clock import local_zone

@@ -7,7 +7,8 @@ from pydantic import Field
 from services.api.operations import ApiResponse, Body, Call, Operations, ok
 from services.api.representations import json_values
 from services.api.requests import checked_values
-from services.api.response_schemas.queues import PoolCapacitySchema, PoolsSchema, RemovedSchema
+from services.api.response_schemas.base import RemovedSchema
+from services.api.response_schemas.pools import PoolCapacitySchema, PoolsSchema
 from shared.contracts.commands.pools import RemovePool, SetPool
 from shared.store.reads.reader import PoolRow, PoolUserRow
 

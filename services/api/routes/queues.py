@@ -1,36 +1,81 @@
-"""Limits of global queues, and pauses: additions to Dagu's API."""
+"""The queues and their runs, and the limits of global queues (additions to Dagu's API)."""
 
-from functools import partial
+from typing import Any
 
 from pydantic import Field
 
-from services.api.operations import ApiResponse, Body, Call, Operations, ok
-from services.api.problems import bad_request
-from services.api.representations import json_values
+from services.api.operations import ApiResponse, Body, Call, Operations, Query, ok
+from services.api.problems import bad_request, not_found
 from services.api.requests import checked_values
-from services.api.response_schemas.queues import PausedSchema, PausesSchema, QueueLimitSchema, RemovedSchema
-from shared.contracts.commands import EndPause, RemoveQueue, SetPause, SetQueue
-from shared.language.model import CatchupPolicy
+from services.api.requests.cursors import moment, read_cursor, write_cursor
+from services.api.response_schemas.base import RemovedSchema
+from services.api.response_schemas.queues import QueueItemsSchema, QueueLimitSchema, QueueSchema, QueuesSchema
+from services.api.run_details.builder import run_summaries
+from services.api.run_details.specs import dags_of_runs
+from shared.contracts.commands import RemoveQueue, SetQueue
+from shared.store.reads.reader import QueuePlace, QueueRow, RunRow
 
 __all__ = ["QUEUES"]
 
 QUEUES = Operations()
-_pausing = partial(QUEUES.post, role="manager", permission="run_dags", body_required=False, response=PausedSchema)
-_MAX_REASON = 500
+_GLOBAL = "global"
+_PAGE, _MAX_PAGE = 100, 500
+_OLD_PAGING = frozenset({"page", "perPage", "type"})
+
+
+class QueueItemsQuery(Query):
+    limit: int = Field(default=_PAGE, ge=1, le=_MAX_PAGE)
+    cursor: str = Field(default="", max_length=1000, description="nextCursor of the previous page")
 
 
 class LimitBody(Body):
     max_concurrency: int = Field(alias="maxConcurrency", ge=1, le=1_000_000)
 
 
-class PauseBody(Body):
-    reason: str = Field(default="", max_length=_MAX_REASON)
+@QUEUES.get("/queues", id="listQueues", response=QueuesSchema)
+def queues(call: Call) -> ApiResponse:
+    """List the queues with their running and queued runs.
+
+    Global queues are always listed, the queue of a single DAG only while it has running or queued runs.
+    """
+    shown = _shown_queues(call)
+    limits = _limits(call, shown)
+    running = sum(each.running_count for each in shown)
+    capacity = sum(limits.values())
+    return ok(
+        {
+            "queues": [_queue(call, each, limits[each.name]) for each in shown],
+            "summary": {
+                "totalQueues": len(shown),
+                "totalRunning": running,
+                "totalQueued": sum(each.queued_count for each in shown),
+                "totalCapacity": capacity,
+                "utilizationPercentage": running / capacity * 100 if capacity else 0,
+            },
+        }
+    )
 
 
-class ResumeBody(Body):
-    """``catchup``: which scheduled times that passed during the pause to fire (default: as each DAG's spec says)."""
+@QUEUES.get("/queues/{name}", id="getQueue", response=QueueSchema)
+def queue(call: Call, name: str) -> ApiResponse:
+    """Return one queue of the list of queues: an operation of Dagu 2."""
+    wanted = checked_values.queue_name(name, "name")
+    for each in _shown_queues(call):
+        if each.name == wanted:
+            return ok(_queue(call, each, _limits(call, [each])[each.name]))
+    raise not_found(f"name: there is no queue {name!r}, or it has no runs")
 
-    catchup: CatchupPolicy | None = None
+
+@QUEUES.get("/queues/{name}/items", id="listQueueItems", response=QueueItemsSchema)
+def queue_items(call: Call, query: QueueItemsQuery, name: str) -> ApiResponse:
+    """List the queued runs of a queue page by page, in the order in which they will start: an operation of Dagu 2."""
+    if old := sorted(_OLD_PAGING & call.arguments):
+        raise bad_request(f"{old[0]}: not supported; use limit and cursor, which list the queued runs", field=old[0])
+    after = read_cursor(query.cursor, _place) if query.cursor else None
+    found = call.deps.reads.queued_runs(checked_values.queue_name(name, "name"), after=after, limit=query.limit + 1)
+    shown = found[: query.limit]
+    cursor = _cursor(shown[-1]) if len(found) > len(shown) else None
+    return ok({"items": run_summaries(call.deps, shown, call.now), "nextCursor": cursor})
 
 
 @QUEUES.put("/queues/{name}", id="setQueueLimit", role="manager", permission="run_dags", response=QueueLimitSchema)
@@ -48,86 +93,52 @@ def remove_limit(call: Call, name: str) -> ApiResponse:
     return call.carry_out(RemoveQueue(by=call.user, name=checked_values.queue_name(name, "name")), then={})
 
 
-@QUEUES.get("/pauses", id="listPauses", response=PausesSchema)
-def pauses(call: Call) -> ApiResponse:
-    """List the pauses. ``inFlight`` is the number of runs that a pause covers and that are still running.
+def _cursor(run: RunRow) -> str:
+    at = run.queued_at or run.created_at
+    return write_cursor(run.priority, at.isoformat(), run.run_key)
 
-    ``state`` is ``pausing`` as long as there are any, then ``paused``.
 
-    ``estimateSec`` estimates in how many seconds all these runs will have ended. It is missing if that is unknown.
+def _place(values: list[Any]) -> QueuePlace | None:
+    match values:
+        case [int(priority), str(at), str(run_key)] if abs(priority) < 2**31:
+            return QueuePlace(priority, moment(at), run_key)
+    return None
+
+
+def _shown_queues(call: Call) -> list[QueueRow]:
+    every = call.deps.reads.queues()
+    return [each for each in every if each.kind == _GLOBAL or each.running_count or each.queued_count]
+
+
+def _limits(call: Call, queues: list[QueueRow]) -> dict[str, int]:
+    """Return the limit of each queue, or 0 for no limit. The queue of a single DAG has that DAG's ``maxActiveRuns``."""
+    example = {each.name: (*each.queued, *each.running)[0] for each in queues if each.max_concurrency is None}
+    models = dags_of_runs(call.deps, example.values())
+    own = {name: dag.max_active_runs for name, run in example.items() if (dag := models[run.run_key]) is not None}
+    return {each.name: max(0, each.max_concurrency or own.get(each.name, 0)) for each in queues}
+
+
+def _queue(call: Call, queue: QueueRow, limit: int) -> dict[str, Any]:
+    """Return a queue.
+
+    ``runningDAGRuns`` and ``queuedDAGRuns`` are older names of ``running`` and ``queued``; ``runningCount`` and
+    ``queuedCount`` are Dagu 2's names of the counts.
     """
-    return ok(
-        {
-            "pauses": [
-                {
-                    "scope": each.scope,
-                    "name": each.name,
-                    "state": "pausing" if each.in_flight else "paused",
-                    "inFlight": each.in_flight,
-                    **({} if each.estimate_s is None else {"estimateSec": round(each.estimate_s)}),
-                    "pausedAt": json_values.timestamp(each.paused_at, call.deps.zone),
-                    "pausedBy": each.paused_by,
-                    "reason": each.reason,
-                }
-                for each in call.deps.reads.pauses(call.now)
-            ]
-        }
-    )
-
-
-@_pausing("/pause", id="pauseAll", reach="server")
-def pause_all(call: Call, body: PauseBody) -> ApiResponse:
-    """Pause everything: start no queued and no scheduled run.
-
-    Running runs continue. ``POST /dags/{fileName}/start`` and ``POST /dag-runs`` still start runs.
-    """
-    return call.carry_out(SetPause(by=call.user, scope="global", reason=body.reason), then={"paused": True})
-
-
-@_pausing("/resume", id="resumeAll", reach="server")
-def resume_all(call: Call, body: ResumeBody) -> ApiResponse:
-    """End the pause of everything. Queues and DAGs that were paused individually stay paused."""
-    return call.carry_out(EndPause(by=call.user, scope="global", catchup=body.catchup), then={"paused": False})
-
-
-@_pausing("/queues/{name}/pause", id="pauseQueue")
-def pause_queue(call: Call, body: PauseBody, name: str) -> ApiResponse:
-    """Pause a queue: start none of its queued runs. Running runs continue.
-
-    ``POST /dags/{fileName}/start`` and ``POST /dag-runs`` still start runs, because they do not queue.
-    """
-    queue = checked_values.queue_name(name, "name")
-    return call.carry_out(SetPause(by=call.user, scope="queue", name=queue, reason=body.reason), then={"paused": True})
-
-
-@_pausing("/queues/{name}/resume", id="resumeQueue")
-def resume_queue(call: Call, body: ResumeBody, name: str) -> ApiResponse:
-    """End the pause of a queue: its queued runs start, also those that schedules queued meanwhile."""
-    queue = checked_values.queue_name(name, "name")
-    if body.catchup is not None:
-        raise bad_request(
-            "catchup: leave it out; a paused queue misses no scheduled time, because the runs are queued",
-            field="catchup",
-        )
-    return call.carry_out(EndPause(by=call.user, scope="queue", name=queue), then={"paused": False})
-
-
-@_pausing("/dags/{fileName}/pause", id="pauseDAG")
-def pause_dag(call: Call, body: PauseBody, file_name: str) -> ApiResponse:
-    """Pause a DAG: start none of its scheduled or queued runs.
-
-    Running runs continue, and ``POST /dags/{fileName}/start`` still starts runs.
-    """
-    return call.carry_out(
-        SetPause(by=call.user, scope="dag", name=checked_values.file_name(file_name), reason=body.reason),
-        then={"paused": True},
-    )
-
-
-@_pausing("/dags/{fileName}/resume", id="resumeDAG")
-def resume_dag(call: Call, body: ResumeBody, file_name: str) -> ApiResponse:
-    """End the pause of a DAG. ``catchup`` selects which scheduled times missed during the pause are fired now."""
-    return call.carry_out(
-        EndPause(by=call.user, scope="dag", name=checked_values.file_name(file_name), catchup=body.catchup),
-        then={"paused": False},
-    )
+    runs = run_summaries(call.deps, (*queue.running, *queue.queued), call.now)
+    running, queued = runs[: len(queue.running)], runs[len(queue.running) :]
+    return {
+        "name": queue.name,
+        "type": queue.kind,
+        **({"maxConcurrency": limit} if limit else {}),
+        "running": running,
+        "queued": queued,
+        "runningCount": queue.running_count,
+        "queuedCount": queue.queued_count,
+        "summary": {
+            "running": queue.running_count,
+            "queued": queue.queued_count,
+            "total": queue.running_count + queue.queued_count,
+        },
+        "runningDAGRuns": running,
+        "queuedDAGRuns": queued,
+    }
