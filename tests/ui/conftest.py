@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from tests.comparison.front_end import ADMIN, FrontEnd, Site, copy_bundle, opene
 from tests.comparison.sides import Side, dagu
 from tests.harness.browser import browser, watched
 from tests.harness.cluster import Cluster, Deployment, Embedded, running
-from tests.harness.eventually import free_port
+from tests.harness.eventually import answers_200, eventually, free_port
 from tests.harness.needs import need
 from tests.harness.procs import DagwayProcess
 
@@ -92,10 +93,17 @@ def system(request: pytest.FixtureRequest) -> Deployment:
 
 
 def running_cluster(request: pytest.FixtureRequest) -> Cluster:
-    """Return the cluster with all its processes and servers: other tests of this process may have stopped some."""
+    """Return the cluster with all its processes and servers: other tests of this process may have stopped some.
+
+    Or restarted: then each gateway refuses requests until it has noticed, which would be an error on a page's console.
+    """
     running(request.getfixturevalue("_rabbit"), request.getfixturevalue("_postgres"))
     cluster: Cluster = request.getfixturevalue("cluster")
-    return cluster.start()
+    cluster.start()
+    for gateway in cluster.gateways:
+        health = f"{origin(gateway)}{gateway.env.get('DAGWAY_BASE_PATH', '')}/api/v2/health"
+        eventually(partial(answers_200, health))
+    return cluster
 
 
 @pytest.fixture(scope="session")

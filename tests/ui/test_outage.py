@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.harness.cluster import Cluster, Deployment
-from tests.ui.conftest import PLAIN_EDITOR, Look
+from tests.ui.conftest import PLAIN_EDITOR, Look, running_cluster
 
 API = "**/api/v2/**"
 HEALTH = "**/api/v2/health"
@@ -262,3 +262,15 @@ def test_a_reload_asks_if_a_dialog_has_what_somebody_typed(look: Look, system: D
         page.get_by_role("button", name="Cancel").click()
         expect(page.get_by_role("dialog")).to_have_count(0)
         assert not page.evaluate(asks)
+
+
+def test_a_test_does_not_notice_that_one_before_it_restarted_the_servers(request: pytest.FixtureRequest) -> None:
+    cluster = running_cluster(request)
+    assert cluster.client.ask("GET", "/dags").status == 200
+    cluster.postgres.restart()
+    cluster.rabbit.close_connections()
+
+    client = running_cluster(request).client
+
+    assert client.ask("GET", "/dags").status == 200
+    assert client.ask("POST", "/dags", {"name": "undisturbed", "spec": "steps: ['true']\n"}).status == 201
