@@ -253,6 +253,8 @@ def _tell(channel: socket.socket, number: int, pid: int, code: int | None = None
 
 def _become(request: Mapping[str, Any]) -> None:
     """Give a forked process the folder, output, environment and arguments that were asked for."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored if the tests were started by nohup
     os.umask(request["umask"])
     os.chdir(request["cwd"])
     log = os.open(request["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
@@ -263,7 +265,6 @@ def _become(request: Mapping[str, Any]) -> None:
     os.environ.update(request["env"])
     time.tzset()
     sys.argv = list(request["argv"])
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _main() -> NoReturn:

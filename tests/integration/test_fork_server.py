@@ -42,6 +42,24 @@ def test_a_started_process_has_its_session_and_the_umask_of_the_test(tmp_path: P
     assert {process.wait(60) for process in started} == {-signal.SIGKILL}
 
 
+def test_a_process_is_told_that_its_terminal_was_closed_also_in_tests_that_are_not(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as by nohup
+    try:
+        server = ForkServer()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    process = waiting(tmp_path, server.fork)
+
+    def ends() -> bool:
+        process.send_signal(signal.SIGHUP)
+        return process.poll() is not None
+
+    eventually(ends)
+    assert process.wait(60) == -signal.SIGHUP
+    os.kill(server.pid, signal.SIGKILL)
+    eventually(lambda: not server.alive)
+
+
 def test_a_signal_to_a_process_that_has_just_ended_is_no_error() -> None:
     with subprocess.Popen([sys.executable, "-I", "-S", "-c", ""]) as gone:
         gone.wait(60)
