@@ -13,10 +13,13 @@ import pytest
 from tests.harness.broker_users import BrokerUsers
 from tests.harness.needs import missing, need
 
-__all__ = ["WORKER_UID"]
+__all__ = ["FIRST_UID", "STEP_USERS", "WORKER_UID"]
 
 WORKER_UID = 29_999
 """The user that Dagway has in these tests if they run as root: no process of this machine has it."""
+FIRST_UID = 40_000 + 50 * (os.getpid() % 400)
+"""The first of fifty users of steps. Another test process has others: a step may kill all processes of its user."""
+STEP_USERS = f"{FIRST_UID}-{FIRST_UID + 49}"
 
 
 @pytest.fixture(scope="package")

@@ -17,11 +17,10 @@ from services.worker.process.step_users import StepUser, StepUsers
 from shared.ids import new_token
 from tests.harness.cluster import gone
 from tests.harness.eventually import eventually
-from tests.security.conftest import WORKER_UID
+from tests.security.conftest import FIRST_UID, WORKER_UID
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can have files of several users")
 
-_FIRST_UID = 30_000
 _REMOVER = """
 import sys, time
 sys.path[:0] = {packages}
@@ -48,7 +47,7 @@ def guardian(request: pytest.FixtureRequest) -> Iterator[GuardianClient]:
 
 @pytest.fixture
 def emptier(open_folder: Path, guardian: GuardianClient) -> FolderEmptier:
-    users = StepUsers(StepUser(_FIRST_UID, _FIRST_UID), 10, [open_folder], guardian.release)
+    users = StepUsers(StepUser(FIRST_UID, FIRST_UID), 10, [open_folder], guardian.release)
     return FolderEmptier(guardian, users)
 
 
@@ -62,7 +61,7 @@ def _made_by(uid: int, folder: Path, mode: int) -> Path:
 
 
 def test_a_folder_is_emptied_by_its_owner_and_by_nobody_with_more_rights(emptier: FolderEmptier, place: Path) -> None:
-    uid = _FIRST_UID + 3
+    uid = FIRST_UID + 3
     outer = _made_by(uid, place / "outer", 0o700)
     _made_by(uid, outer / "closed", 0o000)
     theirs = _made_by(uid + 1, outer / "of-another", 0o700)
@@ -79,8 +78,8 @@ def test_a_folder_is_emptied_by_its_owner_and_by_nobody_with_more_rights(emptier
 def test_a_worker_has_emptied_what_it_cannot_remove(open_folder: Path, interpreter: str) -> None:
     data = open_folder / "data"
     run = _made_by(WORKER_UID, data / "runs/d/r", 0o700)
-    _made_by(_FIRST_UID, run / "closed", 0o700)
-    _made_by(_FIRST_UID + 1, _made_by(WORKER_UID, run / "own", 0o700) / "deep", 0o755)
+    _made_by(FIRST_UID, run / "closed", 0o700)
+    _made_by(FIRST_UID + 1, _made_by(WORKER_UID, run / "own", 0o700) / "deep", 0o755)
     for folder in (data, data / "runs", data / "runs/d"):
         os.chown(folder, WORKER_UID, WORKER_UID)
     packages = [each for each in sys.path if each.endswith("site-packages") or Path(each, "services").is_dir()]
@@ -90,7 +89,7 @@ def test_a_worker_has_emptied_what_it_cannot_remove(open_folder: Path, interpret
         argv, user=WORKER_UID, group=WORKER_UID, extra_groups=[], cwd="/", capture_output=True, text=True, check=False
     )
 
-    assert (sorted(done.stdout.splitlines()), done.stderr) == ([f"{_FIRST_UID} closed", f"{_FIRST_UID + 1} deep"], "")
+    assert (sorted(done.stdout.splitlines()), done.stderr) == ([f"{FIRST_UID} closed", f"{FIRST_UID + 1} deep"], "")
     (left,) = (data / ".removed").iterdir()
     assert sorted(each.name for each in left.iterdir()) == ["closed", "own"]
 
@@ -113,9 +112,9 @@ def _spawned(guardian: GuardianClient, text: str, user: StepUser | None) -> Proc
 
 
 def test_what_a_killed_spawner_leaves_is_killed(guardian: GuardianClient, place: Path) -> None:
-    folder = _made_by(_FIRST_UID, place / "own", 0o755)
+    folder = _made_by(FIRST_UID, place / "own", 0o755)
     text = f"setsid sh -c 'echo $$ > {folder}/pid; exec sleep 1040' & sleep 1041"
-    _spawned(guardian, text, StepUser(_FIRST_UID, _FIRST_UID))
+    _spawned(guardian, text, StepUser(FIRST_UID, FIRST_UID))
     eventually(lambda: (folder / "pid").exists() and (folder / "pid").read_text().endswith("\n"))
     left = int((folder / "pid").read_text())
     # Makes the guardian look at all processes now.

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.harness.cluster import Cluster
 from tests.harness.procs import DagwayProcess
 from tests.harness.servers import PostgresServer, RabbitServer
-from tests.security.conftest import WORKER_UID
+from tests.security.conftest import STEP_USERS, WORKER_UID
 
 _CALLER = """\
 workerSelector: {on: w1}
@@ -31,7 +31,7 @@ def test_a_sub_run_on_another_worker_of_the_volume_has_a_folder_of_its_own(
     volume = open_folder / "volume"
     volume.mkdir(0o711)
     os.chown(volume, WORKER_UID, WORKER_UID)
-    users = {"DAGWAY_STEP_USER": "30000-30049", "DAGWAY_WORKER_USER": str(WORKER_UID)}
+    users = {"DAGWAY_STEP_USER": STEP_USERS, "DAGWAY_WORKER_USER": str(WORKER_UID)}
     with ExitStack() as stack:
         cluster = stack.enter_context(Cluster(open_folder / "cluster", *servers, workers=0))
         for name in ("w1", "w2"):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.cluster import Embedded
-from tests.security.conftest import WORKER_UID
+from tests.security.conftest import STEP_USERS, WORKER_UID
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def place(open_folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def system(place: Path, confined_program: Path) -> Iterator[Embedded]:
-    users = {"DAGWAY_STEP_USER": "30000-30049", "DAGWAY_WORKER_USER": str(WORKER_UID)}
+    users = {"DAGWAY_STEP_USER": STEP_USERS, "DAGWAY_WORKER_USER": str(WORKER_UID)}
     env = users | {"DAGWAY_AUTH_MODE": "none", "DAGWAY_DAGS_DIR": str(place / "dags")}
     with Embedded(place, env=env, program=confined_program) as system:
         yield system

@@ -20,7 +20,7 @@ import pytest
 from tests.harness.cluster import Embedded, descendants, gone, pid_in
 from tests.harness.eventually import eventually, free_port
 from tests.harness.procs import DagwayProcess
-from tests.security.conftest import WORKER_UID
+from tests.security.conftest import FIRST_UID, STEP_USERS, WORKER_UID
 
 _NONCE = "8f1c62d05b7e493aa1d4c0ffee123456"
 OF_DAGWAY = {
@@ -33,7 +33,6 @@ OF_DAGWAY = {
 OF_RUN = {"environ", "memory", "descriptor", "log", "folder"}
 """Canaries that the run ``victim`` holds; one more is in the spool."""
 ALL = {*OF_DAGWAY, *OF_RUN, "spool"}
-_FIRST_UID = 30_000
 
 
 def _canary(name: str) -> str:
@@ -152,7 +151,7 @@ def own_users(open_folder: Path, confined_program: Path, interpreter: str) -> It
     folder = open_folder / "own"
     folder.mkdir()
     folder.chmod(0o711)
-    users = {"DAGWAY_STEP_USER": f"{_FIRST_UID}-{_FIRST_UID + 49}", "DAGWAY_WORKER_USER": str(WORKER_UID)}
+    users = {"DAGWAY_STEP_USER": STEP_USERS, "DAGWAY_WORKER_USER": str(WORKER_UID)}
     yield from _start(folder, confined_program, interpreter, None, **users)
 
 
@@ -209,7 +208,7 @@ def test_a_step_with_a_user_of_its_own_works_as_usual(own_users: Scene) -> None:
     )
     client = own_users.system.client
     uid, umask, home = client.text(name, "r1", "one").split()
-    assert int(uid) in range(_FIRST_UID, _FIRST_UID + 50)
+    assert int(uid) in range(FIRST_UID, FIRST_UID + 50)
     assert umask == "0027"
     assert Path(home) == own_users.system.data_dir / "worker" / "runs" / name / "r1"
     assert "made" in client.text(name, "r1", "two")
@@ -295,13 +294,13 @@ def test_processes_that_a_step_leaves_end_with_dagway(open_folder: Path, confine
     folder = open_folder / "left"
     folder.mkdir()
     folder.chmod(0o777)
-    env = {"DAGWAY_STEP_USER": str(_FIRST_UID), "DAGWAY_WORKER_USER": str(WORKER_UID)}
+    env = {"DAGWAY_STEP_USER": str(FIRST_UID), "DAGWAY_WORKER_USER": str(WORKER_UID)}
     with Embedded(folder, env=env, program=confined_program) as system:
         spec = f"steps:\n  - command: setsid sh -c 'echo $$ > {folder}/pid; exec sleep 600' & sleep 600\n"
         system.client.create("left", spec)
         system.client.start("left")
         left = pid_in(folder / "pid")
-        assert Path(f"/proc/{left}").stat().st_uid == _FIRST_UID
+        assert Path(f"/proc/{left}").stat().st_uid == FIRST_UID
         family = list(descendants(system.process.pid))
 
         system.process.kill9()
@@ -316,7 +315,7 @@ def test_with_one_user_for_all_steps_dagway_itself_is_out_of_reach(
     folder = open_folder / "one"
     folder.mkdir()
     folder.chmod(0o711)
-    with contextmanager(_start)(folder, capable_program, interpreter, None, DAGWAY_STEP_USER=str(_FIRST_UID)) as scene:
+    with contextmanager(_start)(folder, capable_program, interpreter, None, DAGWAY_STEP_USER=str(FIRST_UID)) as scene:
         found, may_signal = scene.spy()
         ours = {scene.dagway, scene.guardian}
         name, _ = scene.run("steps:\n  - name: show\n    command: cat /proc/self/status\n")
@@ -326,7 +325,7 @@ def test_with_one_user_for_all_steps_dagway_itself_is_out_of_reach(
     assert found == OF_RUN
     assert scene.victim in may_signal
     assert not may_signal & ours
-    assert of_step == {"Uid": str(_FIRST_UID), "CapPrm": "0", "CapEff": "0", "CapAmb": "0", "NoNewPrivs": "1"}
+    assert of_step == {"Uid": str(FIRST_UID), "CapPrm": "0", "CapEff": "0", "CapAmb": "0", "NoNewPrivs": "1"}
     assert of_dagway == {"Uid": str(WORKER_UID), "CapPrm": "0", "CapEff": "0", "CapAmb": "0", "NoNewPrivs": "0"}
 
 
