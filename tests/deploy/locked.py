@@ -39,7 +39,7 @@ NEEDS_DOCKER = {"services.worker.executors.container.docker", "services.worker.e
 IN_NO_LOCK = {"mcp"}
 """Packages that no installation of a server has: ``dagway mcp`` runs on the machine of its user."""
 _SWEEP = Path(__file__).with_name("sweep.py")
-_TIMEOUT_S = 100
+_TIMEOUT_S = 240
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,9 @@ __all__ = ["FIRST_UID", "STEP_USERS", "WORKER_UID"]
 
 WORKER_UID = 29_999
 """The user that Dagway has in these tests if they run as root: no process of this machine has it."""
-FIRST_UID = 40_000 + 50 * (os.getpid() % 400)
-"""The first of fifty users of steps. Another test process has others: a step may kill all processes of its user."""
+_PROCESS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+FIRST_UID = 40_000 + 50 * ((os.getppid() + _PROCESS) % 400)
+"""The first of fifty users of steps. Each process of a test run has others: a step may kill all of its user's."""
 STEP_USERS = f"{FIRST_UID}-{FIRST_UID + 49}"
 
 
