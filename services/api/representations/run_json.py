@@ -9,7 +9,7 @@ from typing import Any
 from services.api.representations import dag_json, json_values
 from services.api.representations.expanded_commands import ExpandedCommands
 from services.api.representations.json_values import sparse
-from shared.language.expansion.params_syntax import params_text, parse_params_text
+from shared.language.expansion.params_syntax import params_pairs, params_text
 from shared.language.expansion.secret_params import show_params
 from shared.language.model import Dag, Handler, Step
 from shared.status import RunStatus
@@ -274,7 +274,7 @@ def _run_params(run: RunRow) -> str:
 def _pairs(run: RunRow) -> tuple[tuple[str, str], ...]:
     if run.params:
         return run.shown_params
-    return show_params(tuple((param.name, param.value) for param in parse_params_text(run.given)[0]), run.asked_as)
+    return show_params(params_pairs(run.given), run.asked_as)
 
 
 def _camel(name: str) -> str:

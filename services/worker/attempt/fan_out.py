@@ -16,8 +16,8 @@ from shared.language.expansion.expand import RunCommand, Scope, expand
 from shared.language.expansion.params_syntax import (
     is_reference,
     json_scalar_text,
+    params_pairs,
     parse_json,
-    parse_params_text,
     quote_pairs,
 )
 from shared.language.model import Pairs, Parallel, Step
@@ -66,7 +66,7 @@ def _call(name: str, step: Step, scope: Scope, run_command: RunCommand, item: st
 
 
 def _with_text(name: str, text: str, mask: Mask) -> ChildCall:
-    return ChildCall(dag=name, params=text, given=text, shown=_shown(text, _read(text), mask))
+    return ChildCall(dag=name, params=text, given=text, shown=_shown(text, params_pairs(text), mask))
 
 
 def _shown(text: str, pairs: Pairs, mask: Mask) -> str:
@@ -74,7 +74,7 @@ def _shown(text: str, pairs: Pairs, mask: Mask) -> str:
     masked = tuple((key, mask(value)) for key, value in pairs)
     if masked == pairs and mask(text) == text:
         return ""
-    return mask(text) if _read(mask(text)) == masked else _as_json(masked)
+    return mask(text) if params_pairs(mask(text)) == masked else _as_json(masked)
 
 
 def _with_pairs(name: str, pairs: Pairs, mask: Mask) -> ChildCall:
@@ -90,11 +90,7 @@ def _as_json(pairs: Pairs) -> str:
 
 
 def _reads_back(text: str, pairs: Pairs) -> bool:
-    return _read(text) == pairs and not any(_ACTS.search(value) for _, value in pairs)
-
-
-def _read(text: str) -> Pairs:
-    return tuple((param.name, param.value) for param in parse_params_text(text)[0])
+    return params_pairs(text) == pairs and not any(_ACTS.search(value) for _, value in pairs)
 
 
 def _items(parallel: Parallel, scope: Scope, run_command: RunCommand) -> list[str]:

@@ -25,7 +25,7 @@ from services.worker.process.supervisor import Supervisor
 from shared.contracts.tasks import Task
 from shared.errors import InvalidInput
 from shared.language.expansion.expand import RunCommand, Scope, StepFacts, expand
-from shared.language.model import RetryPolicy, Step
+from shared.language.model import Condition, RetryPolicy, Step
 from shared.language.patterns import PatternError, line_matcher
 
 __all__ = ["evaluate_policies", "retry_numbers"]
@@ -52,10 +52,9 @@ def evaluate_policies(
     facts: dict[str, Any] = {}
     if result.outcome == "failed" and step.continue_on.output:
         facts["continue_output_matched"] = _output_matches(step.continue_on.output, Path(paths.stdout_whole))
-    if step.repeat_policy is not None and step.repeat_policy.condition is not None:
-        facts["repeat_condition_met"] = _condition_met(
-            task, outputs, _with_own_facts(environment, step, result, outputs, paths), supervisor, cwd()
-        )
+    if step.repeat_policy is not None and (condition := step.repeat_policy.condition) is not None:
+        own = _with_own_facts(environment, step, result, outputs, paths)
+        facts["repeat_condition_met"] = _condition_met(condition, task, outputs, own, supervisor, cwd=cwd())
     return facts
 
 
@@ -95,11 +94,15 @@ def _with_own_facts(
 
 
 def _condition_met(
-    task: Task, outputs: dict[str, str], environment: Environment, supervisor: Supervisor, cwd: str
+    condition: Condition,
+    task: Task,
+    outputs: dict[str, str],
+    environment: Environment,
+    supervisor: Supervisor,
+    *,
+    cwd: str,
 ) -> bool | None:
-    condition = task.step.repeat_policy.condition if task.step.repeat_policy is not None else None
-    if condition is None:
-        return None
+    """Return whether the condition of ``repeatPolicy`` is met; ``None`` if that cannot be found out."""
     run_filter = run_filter_in(supervisor)
     # The step's own output wins over an earlier step's output of the same name.
     textual, full = (

@@ -9,7 +9,7 @@ from typing import Any
 
 from services.worker.inputs.sealing import Seal
 from shared.contracts.events import ChildCall
-from shared.language.expansion.params_syntax import json_scalar_text, parse_json, parse_params_text
+from shared.language.expansion.params_syntax import json_scalar_text, params_pairs, parse_json
 from shared.language.expansion.secret_params import STARS
 
 __all__ = ["sealed_call"]
@@ -19,8 +19,8 @@ def sealed_call(call: ChildCall, mask: Callable[[str], str], seal: Seal) -> Chil
     """Return the call with the secrets in it sealed: unchanged if it contains none, or if there is no key."""
     if not seal or not call.shown:
         return call
-    pairs = _read(call.given)
-    if _read(mask(call.given)) != [(name, mask(value)) for name, value in pairs]:
+    pairs = params_pairs(call.given)
+    if params_pairs(mask(call.given)) != tuple((name, mask(value)) for name, value in pairs):
         whole = seal.all(call.given, [text for pair in pairs for text in pair])
         return call.model_copy(update={"params": whole, "given": whole, "shown": STARS})
     value = parse_json(call.given) if call.given.lstrip()[:1] in ("{", "[") else None
@@ -39,7 +39,3 @@ def _sealed(value: Any, seal: Seal) -> Any:
     text = json_scalar_text(value)
     sealed = seal(text)
     return value if sealed == text else sealed
-
-
-def _read(text: str) -> list[tuple[str, str]]:
-    return [(param.name, param.value) for param in parse_params_text(text)[0]]

@@ -19,6 +19,7 @@ __all__ = [
     "json_scalar_text",
     "make_param",
     "params_json",
+    "params_pairs",
     "params_text",
     "parse_json",
     "parse_params_text",
@@ -55,6 +56,11 @@ def parse_params_text(text: str) -> tuple[list[Param], bool]:
             value = value[1:-1].replace('\\"', '"')
         found.append(make_param(name, value, len(found)))
     return found, False
+
+
+def params_pairs(text: str) -> Pairs:
+    """Return the names and values of the parameters in ``text``, read as ``parse_params_text`` does."""
+    return tuple((param.name, param.value) for param in parse_params_text(text)[0])
 
 
 def make_param(name: str | None, value: str, index: int) -> Param:

@@ -7,7 +7,7 @@ and which values workers must mask.
 
 from collections.abc import Sequence
 
-from shared.language.expansion.params_syntax import parse_params_text
+from shared.language.expansion.params_syntax import params_pairs
 from shared.language.expansion.sealed_text import replace_sealed
 from shared.language.model import Pairs
 
@@ -23,7 +23,7 @@ def hidden_params(asked_as: str) -> Pairs:
     """Return the parameters in ``asked_as`` that contain a secret, with stars in place of the secret."""
     if STARS not in asked_as:
         return ()
-    return tuple((param.name, param.value) for param in parse_params_text(asked_as)[0] if STARS in param.value)
+    return tuple((name, value) for name, value in params_pairs(asked_as) if STARS in value)
 
 
 def show_params(pairs: Pairs, asked_as: str) -> Pairs:
