@@ -85,7 +85,7 @@ Children = Annotated[tuple[ChildFile, ...], BeforeValidator(_none_is_empty)]
 
 
 class NodeFile(_File):
-    """A step of a run, with what became of it. ``output_variables``: ``NAME=value`` by name."""
+    """A step of a run, with its status and output. ``output_variables``: ``NAME=value`` by name."""
 
     step: StepFile
     stdout: _Text = ""

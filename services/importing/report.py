@@ -16,7 +16,7 @@ _RESULTS: tuple[Result, ...] = ("loaded", "unchanged", "differs", "refused")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What became of one thing. ``kind``: workflow, run, user and so on. ``why`` is empty if all of it was loaded."""
+    """How the import of one thing ended. ``kind``: workflow, run, user and so on. ``why``: empty if all was loaded."""
 
     kind: str
     name: str

@@ -1,4 +1,4 @@
-"""Says of running runs in which nothing runs what they wait for: a lock, a pool, a rate limit, a worker, a queue."""
+"""Says what running runs wait for in which no attempt runs: a lock, a pool, a rate limit, a worker, a queue."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta

@@ -23,10 +23,10 @@ _HELD_BYTES = 64 * 1024 * 1024
 
 
 class _Turns:
-    """A semaphore of greenlets that lets those go first who have waited longest.
+    """A semaphore of greenlets that lets those go first that have waited longest.
 
-    gevent's own gives a free place to who asks first. The requests that a client sends without waiting for answers ask
-    for the place of the one before, and so kept those of all others waiting.
+    gevent's own gives a free place to the next that asks. So a client that sends requests without waiting for responses
+    took the place of its last request each time, and the requests of all others had to wait.
     """
 
     def __init__(self, most: int) -> None:
@@ -35,7 +35,7 @@ class _Turns:
 
     def acquire(self) -> None:
         if self._waiting:
-            sleep(0)  # a place that was just given back goes to who waits for it
+            sleep(0)  # a place that was just given back goes to one that waits for it
         self._waiting += 1
         try:
             self._places.acquire()

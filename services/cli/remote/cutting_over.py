@@ -18,7 +18,7 @@ _PAUSE_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class CutOver:
-    """What became of it. ``in_doubt``: scheduled times that passed meanwhile, for which neither server may have run.
+    """How it ended. ``in_doubt``: scheduled times that passed meanwhile, for which neither server may have run.
 
     ``suspended``: it is here and suspended. ``already``: it was here before, and suspended there: nothing was done.
     """

@@ -143,7 +143,7 @@ class Plan:
             yield from ((self.handlers[each], exit_) for each in _BEFORE_EXIT if each in self.handlers)
 
     def _joins(self, position: int) -> bool:
-        """Whether a worker may begin a step or handler of which it was told with an earlier task."""
+        """Whether a worker may begin a step or handler that an earlier task has announced to it."""
         if self.dag.delay_sec or any(secret.provider == STORED for secret in self.dag.secrets):
             return False
         return position not in self.claims and self.steps[position].type != "chat"

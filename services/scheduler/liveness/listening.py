@@ -59,7 +59,7 @@ class HeartbeatListener:
         return self._tap.session
 
     def wake(self) -> None:
-        """End a wait of ``run``, which then looks whether it shall stop."""
+        """End a wait of ``run``, which then checks whether to stop."""
         self._shared.interrupt()
 
     def run(self, stop: threading.Event) -> None:

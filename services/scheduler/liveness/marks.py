@@ -107,7 +107,7 @@ class Marks:
         return time.monotonic() < self._hurried_until_s
 
     def wake(self) -> None:
-        """End a wait of ``run``, which then looks whether it shall stop."""
+        """End a wait of ``run``, which then checks whether to stop."""
         self._awake.set()
 
     def run(self, stop: threading.Event) -> None:

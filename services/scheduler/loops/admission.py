@@ -97,7 +97,7 @@ class Admission:
             self._condition.notify_all()
 
     def wake(self) -> None:
-        """End a wait of ``run``, which then looks whether it shall stop."""
+        """End a wait of ``run``, which then checks whether to stop."""
         with self._condition:
             self._condition.notify_all()
 

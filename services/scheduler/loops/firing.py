@@ -75,7 +75,7 @@ class Firing:
             self._awake.set()
 
     def wake(self) -> None:
-        """End a wait of ``run``, which then looks whether it shall stop."""
+        """End a wait of ``run``, which then checks whether to stop."""
         self._awake.set()
 
     def adopt(self, names: Sequence[str] | None = None) -> int:

@@ -81,7 +81,7 @@ class Housekeeping:
             self._awake.set()
 
     def wake(self) -> None:
-        """End a wait of ``run``, which then looks whether it shall stop."""
+        """End a wait of ``run``, which then checks whether to stop."""
         self._awake.set()
 
     def prune(self) -> int:

@@ -108,7 +108,7 @@ class Intake(Generic[T]):
         self._woken = False
 
     def wake(self) -> None:
-        """End a wait of ``run``, which then looks whether it shall stop. It brings ``recorded_through_s`` up to now."""
+        """End a wait of ``run``, which then checks whether to stop. It brings ``recorded_through_s`` up to now."""
         self._woken = True
         self._consumer.interrupt()
 

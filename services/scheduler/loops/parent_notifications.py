@@ -34,7 +34,7 @@ class ParentNotifier:
         """Keys of parents that could not be updated: the next update looks at all sub-runs under way."""
 
     def wake(self) -> None:
-        """Let ``run`` look for parents to update, or see that it shall stop."""
+        """Let ``run`` look for parents to update, or see that it is to stop."""
         self._awake.set()
 
     def follow(self, after: PostCommit) -> None:

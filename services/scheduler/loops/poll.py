@@ -1,4 +1,4 @@
-"""Polls for work that no commit of this scheduler told its loops of, for instance because another scheduler died.
+"""Polls for work that no commit of this scheduler announced to its loops, for instance that of one that died.
 
 One statement polls for all loops, in the transaction of a pass over the leases. So an idle scheduler needs no other
 transactions for it.

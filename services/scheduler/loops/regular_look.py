@@ -1,4 +1,4 @@
-"""A regular look at everything, however busy a loop is: it finds what no notice told of, as when a scheduler died."""
+"""A regular look at everything, however busy a loop is: finds what no notice announced, as when a scheduler died."""
 
 import time
 from collections.abc import Callable, Iterable

@@ -135,7 +135,7 @@ class Relay:
         self._sent.put("")
 
     def wake(self) -> None:
-        """End a wait of ``run``, which then looks whether it shall stop."""
+        """End a wait of ``run``, which then checks whether to stop."""
         self._sent.put("")
 
     def run(self, stop: StopEvent) -> None:

@@ -56,7 +56,7 @@ class RunNotices:
             self._transport.broadcast(CHANGES, encode(notice, id=new_run_id(), at=self._clock()))
 
     def wake(self) -> None:
-        """End a wait of ``run``, which then looks whether it shall stop."""
+        """End a wait of ``run``, which then checks whether to stop."""
         self._awake.set()
 
     def run(self, stop: threading.Event) -> None:

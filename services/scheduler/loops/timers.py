@@ -71,7 +71,7 @@ class Timers:
         self._alarm.set(due_at)
 
     def wake(self) -> None:
-        """End a wait of ``run``, which then looks whether it shall stop."""
+        """End a wait of ``run``, which then checks whether to stop."""
         self._alarm.wake()
 
     def fire_due(self) -> int:

@@ -11,7 +11,7 @@ from shared.language.model import Step
 __all__ = ["GO_ON_S", "next_task"]
 
 GO_ON_S = 2.0
-"""How long a chain may hold its slot. Then other runs get their turn, and what a step costs besides hardly matters."""
+"""How long a chain may hold its slot. Then other runs get their turn; a task for each later step costs little."""
 
 
 def next_task(task: Task, ended: AttemptFinished, *, held_s: float, now: datetime) -> Task | None:

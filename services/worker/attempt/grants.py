@@ -32,7 +32,7 @@ that has the task holds on to it, whatever keeps the schedulers from answering.
 
 
 class Answer(Enum):
-    """What became of a request."""
+    """How a request ended."""
 
     GRANTED = "granted"
     REFUSED = "refused"

@@ -146,7 +146,7 @@ class TaskHandler:
                 self._give_up(task)
                 delivery.retry()
             else:
-                self._return(task, delivery)
+                self._return_task(task, delivery)
             return False
         # If the confirm took long, a scheduler may have sent the task again before it could hear of the start. If the
         # connection was lost, the broker may have delivered the task to another worker.
@@ -190,10 +190,10 @@ class TaskHandler:
             self._give_up(task, doubt)
             delivery.retry()
         else:
-            self._return(task, delivery, doubt)
+            self._return_task(task, delivery, doubt)
         return False
 
-    def _return(self, task: Task, delivery: Delivery, doubt: Doubt | None = None) -> None:
+    def _return_task(self, task: Task, delivery: Delivery, doubt: Doubt | None = None) -> None:
         """Return a task of which no scheduler has heard from this worker."""
         if delivery.held:
             self._attempts.drop(task.token)
@@ -203,7 +203,7 @@ class TaskHandler:
         delivery.retry()
 
     def _give_up(self, task: Task, doubt: Doubt | None = None) -> None:
-        """Report that the attempt does not run here. A scheduler may hold this worker to be running it."""
+        """Report that the attempt does not run here. A scheduler may believe that this worker runs it."""
         event = self._event(AttemptGivenUp, task, utc_now(), doubt=str(doubt or ""))
         reported = self._reporter.finish(event, event_queue(task.reports_to)).result()
         self._attempts.end(task.token, reported=reported)
@@ -318,7 +318,7 @@ class TaskHandler:
         to = event_queue(task.reports_to)
         following: AttemptContext | Future[bool] | None = None
         if why and logs is not None:
-            self._reporter.later(task.token, map(log_message, logs.rest()), finished, why, to)
+            self._reporter.spool_with_logs(task.token, map(log_message, logs.rest()), finished, why, to)
             self._attempts.end(task.token, reported=False)
         else:
             event = finished()

@@ -130,7 +130,7 @@ class Reporter:
         self.send(event, to).add_done_callback(sent)
         return done
 
-    def later(
+    def spool_with_logs(
         self, token: str, logs: Iterable[Outgoing], event: Callable[[], AttemptFinished], why: str, to: BrokerQueue
     ) -> None:
         """Spool the last log chunks of an attempt, then its end report.

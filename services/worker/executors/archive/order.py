@@ -67,6 +67,7 @@ class Order:
         return found
 
     def wanted(self, name: str) -> bool:
+        """Whether ``include`` and ``exclude`` admit a member."""
 
         def hit(patterns: list[str]) -> bool:
             return any(matches(one, name) for one in patterns)
