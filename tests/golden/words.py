@@ -6,10 +6,10 @@ Processes of two versions read each other's rows. A word that one of them does n
 from collections.abc import Iterable
 from typing import get_args
 
+from services.scheduler.core.child_states import STATE_OF
 from services.scheduler.core.fires import RESTART, START, STOP
 from services.scheduler.core.model import ADMITTED, WAITS
 from services.scheduler.core.plan import FOLLOW_UP, HANDLER, PREPARE, STEP
-from services.scheduler.core.sub_runs import STATE_OF
 from shared.admission.pools import LOCK, POOL, RATE
 from shared.contracts.audit import AuditEntry
 from shared.contracts.commands.base import CommandReply

@@ -10,13 +10,13 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from services.scheduler.core.child_states import PENDING, UNDER_WAY, WAITING, Child, Children
 from services.scheduler.core.conclude import End, conclude
 from services.scheduler.core.decision import AddLog, Dispatch, Ignored, StartChild, StopChild, WakeAt
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import ChildRefused, ChildrenSeen
 from services.scheduler.core.model import Node, Run
 from services.scheduler.core.plan import STEP
-from services.scheduler.core.sub_runs import PENDING, UNDER_WAY, WAITING, Child, Children
 from services.scheduler.core.tasks import make_task
 from shared.base58 import base58
 from shared.contracts.events import TIMED_OUT_CODE, AttemptFinished, ChildCall

@@ -6,8 +6,8 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from services.scheduler.core.child_states import Children
 from services.scheduler.core.plan import Plan
-from services.scheduler.core.sub_runs import Children
 from shared.status import AttemptState, NodeStatus, RunStatus
 
 __all__ = ["ADMITTED", "NO_CHILDREN", "WAITS", "Approval", "Node", "OpenAttempt", "Run", "evolve"]

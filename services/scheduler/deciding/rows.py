@@ -6,10 +6,10 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
+from services.scheduler.core.child_states import STATE_OF, Child, Children
 from services.scheduler.core.decision import AddLog, ClosedAttempt, Execution, Transition
 from services.scheduler.core.model import NO_CHILDREN, Approval, Node, OpenAttempt, Run
 from services.scheduler.core.plan import STEP, Plan
-from services.scheduler.core.sub_runs import STATE_OF, Child, Children
 from shared.contracts.events import LogChunk
 from shared.status import AttemptState, NodeStatus, RunStatus
 from shared.transport.base import BrokerQueue, Durability

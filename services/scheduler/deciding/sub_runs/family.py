@@ -8,12 +8,12 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from services.scheduler.core.child_states import PENDING, UNDER_WAY, WAITING
 from services.scheduler.core.children import is_stopping, only_approvals_left
 from services.scheduler.core.decision import StartChild, StopChild
 from services.scheduler.core.messages import Begin, ChildRefused, ChildrenSeen, Dequeue, Retry, Stop
 from services.scheduler.core.model import Node, Run
 from services.scheduler.core.run_attempts import complete
-from services.scheduler.core.sub_runs import PENDING, UNDER_WAY, WAITING
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.sub_runs.new_children import NewChildren
 from shared.errors import InvalidInput

@@ -5,11 +5,11 @@ A fan-out starts hundreds of sub-runs of the same DAG, so what they have in comm
 
 from dataclasses import dataclass
 
+from services.scheduler.core.child_states import UNDER_WAY
 from services.scheduler.core.decision import StartChild
 from services.scheduler.core.dispatching import MOST_URGENT
 from services.scheduler.core.model import Run, evolve
 from services.scheduler.core.plan import Plan
-from services.scheduler.core.sub_runs import UNDER_WAY
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.creation import new_run, priority_from, queue_of
 from services.scheduler.deciding.plans import Source

@@ -13,9 +13,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.scheduler.core.child_states import UNDER_WAY
 from services.scheduler.core.messages import ChildrenSeen
 from services.scheduler.core.model import Node
-from services.scheduler.core.sub_runs import UNDER_WAY
 from shared.contracts.events import ChildCall
 from shared.language.model import (
     Condition,

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from services.scheduler.core.child_states import UNDER_WAY
 from services.scheduler.core.decision import Acquire, Ignored, Release
 from services.scheduler.core.messages import Admit, ChildrenSeen, TimerFired
-from services.scheduler.core.sub_runs import UNDER_WAY
 from shared.admission.pools import LOCK, POOL, RATE, Claim, PoolKey
 from shared.contracts.events import ChildCall
 from shared.language.model import Handler, RateLimit, RetryPolicy

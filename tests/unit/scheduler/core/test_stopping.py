@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pytest
 
+from services.scheduler.core.child_states import UNDER_WAY
 from services.scheduler.core.decision import Advanced, Ignored, Refused, StopChild
 from services.scheduler.core.messages import ChildrenSeen, Dequeue, PatchNode, Stop, TimerFired
-from services.scheduler.core.sub_runs import UNDER_WAY
 from shared.contracts.events import ChildCall
 from shared.language.model import Handler, RepeatMode, RepeatPolicy
 from shared.status import AttemptState, NodeStatus, RunStatus

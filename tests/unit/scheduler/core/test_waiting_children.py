@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from services.scheduler.core.child_states import UNDER_WAY, WAITING
 from services.scheduler.core.children import child_run_id
 from services.scheduler.core.decision import Advanced, Ignored, Refused, StartChild, StopChild
 from services.scheduler.core.messages import Begin, ChildrenSeen
-from services.scheduler.core.sub_runs import UNDER_WAY, WAITING
 from shared.admission.runs import RESUMED
 from shared.contracts.events import ChildCall
 from shared.language.model import Dag, Handler, Parallel, RetryPolicy

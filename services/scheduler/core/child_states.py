@@ -1,4 +1,4 @@
-"""The sub-runs that a node calls, and their states.
+"""The states of the sub-runs that a node calls. ``children`` has the rules about them.
 
 A fan-out may have thousands, and the end of each changes one or two. So no change and no question looks at all of them.
 """
