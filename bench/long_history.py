@@ -29,7 +29,7 @@ from tests.harness.servers import PostgresServer
 _UNREAD = (
     "ix_dag_runs_created",
     "ix_dag_runs_status_created",
-    "ix_dag_runs_dag_created",
+    "ix_dag_runs_dag_roots",
     "ix_dag_runs_id",
     "uq_dag_runs_name",
 )

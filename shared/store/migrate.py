@@ -35,7 +35,7 @@ __all__ = ["HEAD", "SCRIPTS", "current", "migrate", "require_head", "revision"]
 
 _log = logging.getLogger(__name__)
 
-HEAD = "0053"
+HEAD = "0054"
 """The revision this program needs: the last one in ``SCRIPTS``."""
 
 SCRIPTS = Path(__file__).with_name("migrations")

@@ -225,6 +225,22 @@ def test_a_queue_is_read_page_by_page_in_the_order_of_admission(engine: Engine, 
     assert [run.dag_run_id for run in reads.queued_runs("line", limit=9)] == found
 
 
+def test_the_root_runs_tell_when_all_runs_that_a_pause_covers_will_have_ended(engine: Engine, reads: Reads) -> None:
+    add_run(engine, "top", "past", started_at=NOW, finished_at=after(10))
+    root = add_run(engine, "top", "r", status="running", file_name="top", started_at=after(20))
+    below = {"root_key": root, "parent_key": root, "file_name": "sub"}
+    add_run(engine, "sub", "past", started_at=NOW, finished_at=after(500), **below)
+    add_run(engine, "sub", "s", status="running", started_at=after(21), **below)
+    for scope, name in (("global", ""), ("dag", "top"), ("dag", "sub"), ("dag", "other")):
+        pause = {"scope": scope, "name": name, "paused_at": NOW, "paused_by": "ann", "reason": ""}
+        add(engine, t.pauses, pause)
+
+    found = {each.name: (each.in_flight, each.estimate_s) for each in reads.pauses(after(24))}
+
+    # When a sub-run will have ended, nobody estimates.
+    assert found == {"": (2, 6), "top": (1, 6), "sub": (1, None), "other": (0, 0)}
+
+
 def test_counts_for_metrics(engine: Engine, reads: Reads) -> None:
     add_dag(engine, "etl", errors=["line 1: no"])
     add_run(engine, "etl", "1", status="running")

@@ -1,6 +1,6 @@
 """How many rows Postgres looks at for reads of a gateway, whose cost must follow from what they return."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ from tests.harness.databases import gateways_url
 from tests.harness.servers import PostgresServer
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
-ENDED, RUNNING, WAITING, QUEUED = 20_000, 3000, 400, 5000
+ENDED, RUNNING, WAITING, QUEUED, CALLED = 20_000, 3000, 400, 5000, 3000
 HISTORY = """
     INSERT INTO specs VALUES ('h', 'steps: []', now());
     INSERT INTO dag_runs (run_key, dag_name, dag_run_id, spec_hash, status, version, last_seq, run_attempt, queue,
@@ -27,6 +27,11 @@ HISTORY = """
         SELECT 'queued-' || n, 'dag-' || n % 100, 'queued-' || n, 'h', 'queued', 1, 2, 1, 'long', '', '[]', '[]',
                CAST(:now AS timestamptz), CAST(:now AS timestamptz) + n / 10 * interval '1 second'
         FROM generate_series(1, :queued) n;
+    INSERT INTO dag_runs (run_key, dag_name, dag_run_id, root_key, parent_key, spec_hash, status, version, last_seq,
+                          run_attempt, queue, given, params, env, created_at, started_at, finished_at)
+        SELECT 'called-' || n, 'called', n, nullif(n::text, '0'), nullif(n::text, '0'), 'h', 'succeeded', 1, 2, 1, 'q',
+               '', '[]', '[]', CAST(:now AS timestamptz) + n * interval '1 second', now(), now()
+        FROM generate_series(0, :called) n;
     INSERT INTO nodes (run_key, idx, kind, name, status, number, retry_count, done_count, error, stdout, stderr,
                        outputs, admission)
         SELECT n, 0, 'step', 's', CASE WHEN n <= :ended THEN 'succeeded' ELSE 'not_started' END, 1, 0, 1, '', '', '',
@@ -59,7 +64,7 @@ def rows_of(_postgres: PostgresServer) -> Iterator[RowsOf]:
     """Return a function that returns how many rows the statements of a read look at, in all steps of their plans."""
     url = _postgres.create_migrated_database()
     engine = open_engine(url)
-    values = {"now": NOW, "ended": ENDED, "running": RUNNING, "waiting": WAITING, "queued": QUEUED}
+    values = {"now": NOW, "ended": ENDED, "running": RUNNING, "waiting": WAITING, "queued": QUEUED, "called": CALLED}
     with engine.begin() as connection:
         for statement in HISTORY.split(";"):
             given = {name: value for name, value in values.items() if f":{name}" in statement}
@@ -111,11 +116,36 @@ def test_the_users_of_a_pool_are_named_without_a_walk_over_all_runs(rows_of: Row
     assert rows_of(lambda reads: reads.pools(NOW, {("lock", "m")})) < 5 * WAITING
 
 
-def test_steps_that_wait_for_approval_are_sought_among_the_active_runs(rows_of: RowsOf) -> None:
-    # With 200,000 ended runs, Postgres does not combine indexes of its own accord either.
-    found = rows_of(lambda reads: reads.waiting_steps(limit=200), "SET enable_bitmapscan = off")
+@pytest.mark.parametrize(
+    ("ask", "most"),
+    [
+        (lambda reads: [reads.run("called", "latest")], 100),
+        (lambda reads: reads.recent_runs("called"), 100),
+        (lambda reads: reads.runs(dag_name="called"), 100),
+        (lambda reads: reads.ended_runs("called", limit=9), 100),
+        # It ranks the running runs of all DAGs.
+        (lambda reads: reads.latest_runs(["called"]), 3 * RUNNING + 1000),
+    ],
+    ids=["latest", "recent", "list", "statistics", "latest of each"],
+)
+def test_the_root_runs_of_a_dag_are_found_without_its_sub_runs(
+    rows_of: RowsOf, ask: Callable[[Reads], Sequence[object]], most: int
+) -> None:
+    """One run of the DAG was started by itself, before all the others."""
+    found: list[int] = []
 
-    assert found < 15 * RUNNING
+    assert rows_of(lambda reads: found.append(len(ask(reads)))) < most
+    assert found == [1]
+
+
+def test_steps_that_wait_for_approval_are_sought_among_the_active_runs(rows_of: RowsOf) -> None:
+    # With 200,000 ended runs, Postgres neither combines indexes nor reads the whole table of its own accord either.
+    setting = "SET enable_bitmapscan = off; SET enable_seqscan = off"
+
+    found = rows_of(lambda reads: reads.waiting_steps(limit=200), setting)
+
+    # With the sub-runs of all runs that have ended it would read 3000 more.
+    assert found < 8 * RUNNING
 
 
 @pytest.mark.parametrize(

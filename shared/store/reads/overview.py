@@ -10,6 +10,7 @@ from shared.language.expansion.params_syntax import params_text
 from shared.language.expansion.secret_params import show_params
 from shared.status import RunStatus
 from shared.store import tables as t
+from shared.store.queries.matching import among
 from shared.store.queries.runs import NEWEST_FIRST, RUNNING
 from shared.store.reads.base import Reader
 from shared.store.reads.rows import RunName
@@ -117,7 +118,13 @@ class OverviewReads(Reader):
             .subquery()
         )
         own, c = t.dag_runs.alias("own"), roots.c
-        below = and_(own.c.root_key == c.run_key, own.c.status.in_((_WAITING, RUNNING)))
+        below = and_(
+            own.c.root_key == c.run_key,
+            # The same again, as keys to look up. Otherwise Postgres reads the sub-runs of the whole history if many
+            # runs are active.
+            among(own.c.root_key, select(c.run_key).scalar_subquery()),
+            own.c.status.in_((_WAITING, RUNNING)),
+        )
         # Two parts: if one join had both conditions, Postgres would read the runs of the whole history.
         family = union_all(
             select(

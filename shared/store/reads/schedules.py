@@ -216,22 +216,23 @@ class ScheduleReads(Reader):
     def pauses(self, now: datetime) -> tuple[PauseRow, ...]:
         """Return the open pauses, with the number of running runs and an estimate of when they end.
 
-        The estimate uses the mean duration of the last five succeeded runs of each DAG.
+        The estimate uses the mean duration of the last five succeeded root runs of each DAG. Sub-runs have none of
+        their own: they end before their root run.
         """
         r = t.dag_runs.c
         with self._snapshot() as connection:
             shown = select(*_PAUSE).where(IS_OPEN, self._covers_ours())
             rows = connection.execute(shown.order_by(_p.scope, _p.name)).all()
             running = connection.execute(
-                select(r.queue, r.file_name, r.dag_name, r.started_at).where(
+                select(r.queue, r.file_name, r.dag_name, r.started_at, r.root_key).where(
                     r.status == RUNNING, self._ours(r.dag_name)
                 )
             ).all()
             usual: dict[str, float | None] = {}
-            for name in sorted({row.dag_name for row in running})[:50] if rows else []:
+            for name in sorted({row.dag_name for row in running if row.root_key is None})[:50] if rows else []:
                 past = connection.execute(
                     select(r.started_at, r.finished_at)
-                    .where(r.dag_name == name, r.status == "succeeded")
+                    .where(r.dag_name == name, r.root_key.is_(None), r.status == "succeeded")
                     .order_by(r.created_at.desc())
                     .limit(5)
                 ).all()
@@ -244,12 +245,14 @@ class ScheduleReads(Reader):
                 for one in running
                 if row.scope == "global" or row.name == (one.queue if row.scope == "queue" else one.file_name)
             ]
+            roots = [one for one in mine if one.root_key is None]
             left = [
                 max(0.0, mean - (now - one.started_at).total_seconds())
-                for one in mine
+                for one in roots
                 if (mean := usual.get(one.dag_name)) is not None and one.started_at is not None
             ]
-            estimate = max(left, default=0.0) if len(left) == len(mine) else None
+            known = len(left) == len(roots) and bool(roots) == bool(mine)
+            estimate = max(left, default=0.0) if known else None
             found.append(PauseRow(*row, len(mine), estimate))
         return tuple(found)
 

@@ -76,7 +76,8 @@ dag_runs = Table(
     CheckConstraint("run_attempt >= 1", name="run_attempt"),
     Index("ix_dag_runs_created", text("created_at DESC"), "dag_run_id", **where("root_key IS NULL")),
     Index("ix_dag_runs_status_created", "status", text("created_at DESC"), "dag_run_id", **where("root_key IS NULL")),
-    Index("ix_dag_runs_dag_created", "dag_name", text("created_at DESC"), "dag_run_id"),
+    # Without the sub-runs, of which a DAG that others call may have very many.
+    Index("ix_dag_runs_dag_roots", "dag_name", text("created_at DESC"), "dag_run_id", **where("root_key IS NULL")),
     Index("ix_dag_runs_queued", "queue", text("priority DESC"), "queued_at", "run_key", **where("status = 'queued'")),
     Index("ix_dag_runs_running", "queue", **where("status = 'running'")),
     # Whether any run has a spec text.
