@@ -101,6 +101,7 @@ QUESTIONS: dict[str, Callable[[Reads], object]] = {
     "fires: of all, newest": lambda reads: reads.fires(limit=100),
     "fires: of all, further": lambda reads: reads.fires(behind=FirePlace(LATE, "dag-7", "start"), limit=100),
     "fires: of all, of a day": lambda reads: reads.fires(since=LATE, before=LATE + timedelta(days=1)),
+    "fires: of all, few of which were missed": lambda reads: reads.fires(outcome="missed"),
     "fires: counted": lambda reads: reads.fire_counts(LATE, LATE + timedelta(days=1)),
     "attempts: of a step": lambda reads: reads.attempts("7", 0),
     "attempts: older": lambda reads: reads.attempts("7", 0, before=AttemptPlace(1, 7, NOW), limit=100),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, bindparam, func, literal_column, or_, select, tuple_
 
 from shared.store import tables as t
 from shared.store.functions import bytewise
@@ -126,6 +126,8 @@ _p = t.pauses.c
 _PAUSE = (_p.scope, _p.name, _p.paused_at, _p.paused_by, _p.reason)
 # Built once: each page of DAGs reads the open pauses.
 _OPEN_PAUSES = select(*_PAUSE).where(IS_OPEN).order_by(_p.scope.desc(), _p.name)
+_NOT_FIRED = t.cron_slots.c.outcome != literal_column("'fired'")
+"""The condition of a partial index, as SQLite needs it."""
 _after = t.dag_runs.alias("after")
 _HOLDS = (
     select(t.run_holds, _after.c.dag_name, _after.c.dag_run_id, _after.c.status, _after.c.finished_at)
@@ -164,6 +166,8 @@ class ScheduleReads(Reader):
             query = query.where(c.slot_at <= behind.slot_at, or_(c.slot_at < behind.slot_at, later_name))
         if outcome:
             query = query.where(c.outcome == outcome)
+            if outcome != "fired":
+                query = query.where(_NOT_FIRED)
         with self._statement() as connection:
             rows = connection.execute(query.order_by(c.slot_at.desc(), c.file_name, c.kind).limit(limit))
             return tuple(FireRow(*row) for row in rows)

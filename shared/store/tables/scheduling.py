@@ -34,5 +34,7 @@ cron_slots = Table(
     col("decided_at", UTCDateTime),
     Index("ix_cron_slots_decided_at", "decided_at"),
     Index("ix_cron_slots_slot_at", "slot_at"),
+    # Few scheduled times are skipped or missed.
+    Index("ix_cron_slots_not_fired", "outcome", "slot_at", **where("outcome <> 'fired'")),
     comment="The ledger: fired, skipped or missed. until_at: the row stands for all slots from slot_at to there",
 )
