@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, get_args
 
 from shared.ids import MAX_DAG_NAME
@@ -15,7 +16,7 @@ from shared.language.connections import (
 )
 from shared.language.environment import read_dotenv, read_env
 from shared.language.expansion.expand import needs_shell
-from shared.language.issues import Issues
+from shared.language.issues import Issues, PlaceInBase
 from shared.language.model import Dag, DagType, OnWorkerShutdown, Placement, RunConfig
 from shared.language.parameters import read_params
 from shared.language.schedule import read_catchup, read_schedule
@@ -44,11 +45,12 @@ _NAME = re.compile(r"[a-zA-Z0-9_.-]+\Z")
 _MISFIT = re.compile(r"[^a-zA-Z0-9_.-]+")
 
 
-def read_dag(issues: Issues, raw: YamlMap, *, forced_name: str, fallback_name: str) -> Dag:
+def read_dag(issues: Issues, raw: YamlMap, *, forced_name: str, fallback_name: str, base: YamlMap | None = None) -> Dag:
     """Return the dag of a document. If the document has errors, return the part that could be read.
 
     The name is ``forced_name``, else the document's ``name``, else ``fallback_name``. Only fields of the document are
-    set on the model, so ``model_fields_set`` distinguishes them from defaults.
+    set on the model, so ``model_fields_set`` distinguishes them from defaults. ``base``: the base configuration that is
+    merged into ``raw``.
     """
     fields = Fields(issues, raw, "", DAG_KEYS)
     name = forced_name or fields.text("name") or fallback_name
@@ -71,15 +73,18 @@ def read_dag(issues: Issues, raw: YamlMap, *, forced_name: str, fallback_name: s
     _read_inputs(fields, values)
     _read_limits(fields, values)
     _read_services(fields, values)
+    container, ssh = (
+        values.get(key) is not None and not isinstance(fields.place(key), PlaceInBase) for key in ("container", "ssh")
+    )
     defaults = DagDefaults(
-        container=values.get("container") is not None,
-        ssh=values.get("ssh") is not None,
+        container=container,
+        ssh=ssh,
         llm=values.get("llm"),
         params=frozenset(param.name for param in values.get("params", ())),
         secrets=tuple(secret.name for secret in values.get("secrets", ())),
     )
     if "handlerOn" in fields:
-        values["handlers"] = read_handlers(fields, defaults)
+        values["handlers"] = read_handlers(fields, defaults, _of_base(base, defaults))
     if "steps" in fields:
         values["steps"] = read_steps(fields, dag_type, defaults)
     if values.get("worker_selector") and any(step.type == APPROVAL for step in values.get("steps", ())):
@@ -88,6 +93,12 @@ def read_dag(issues: Issues, raw: YamlMap, *, forced_name: str, fallback_name: s
         message = "'spread' cannot be used with a DAG-level container, because the container runs on one worker"
         fields.error("placement", message)
     return Dag(**{key: value for key, value in values.items() if value is not None})
+
+
+def _of_base(base: YamlMap | None, defaults: DagDefaults) -> DagDefaults:
+    """Return the defaults of the handlers in ``base``: they run where ``base`` says, not where the document does."""
+    given = {key.lower() for key, value in (base or {}).items() if value is not None}
+    return replace(defaults, container="container" in given, ssh="ssh" in given)
 
 
 def _mapping(value: Any) -> dict[str, Any]:

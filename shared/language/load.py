@@ -87,7 +87,7 @@ def merged_documents(text: str, issues: Issues, *, base: str, handlers: bool = T
     if base_map is None:
         return found
     return [
-        Document(each.index, inherit(base_map, each.value, handlers=handlers and not position), each.at)
+        Document(each.index, inherit(base_map, each.value, handlers=handlers and not position), each.at, base_map)
         if isinstance(each.value, YamlMap)
         else each
         for position, each in enumerate(found)
@@ -112,7 +112,8 @@ def _read_document(
     if dags:
         main_name = fallback = ""
     if isinstance(document.value, YamlMap):
-        dags.append(read_dag(issues, document.value, forced_name=main_name, fallback_name=fallback))
+        own, base = document.value, document.base
+        dags.append(read_dag(issues, own, forced_name=main_name, fallback_name=fallback, base=base))
         _check_local_name(issues, document, dags, names)
         names.add(dags[-1].name)
         return

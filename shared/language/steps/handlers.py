@@ -1,5 +1,6 @@
 """Read ``handlerOn``: the steps that run when a run begins, ends or waits."""
 
+from shared.language.issues import PlaceInBase
 from shared.language.model import Handler, Step
 from shared.language.steps.approval import APPROVAL
 from shared.language.steps.step import STEP_KEYS, DagDefaults, check_step, has_nothing_to_run, read_step
@@ -26,8 +27,8 @@ _IGNORED_ON_HANDLERS = {
 }
 
 
-def read_handlers(fields: Fields, defaults: DagDefaults) -> dict[Handler, Step]:
-    """Read ``handlerOn``: one step for each handler, named after it."""
+def read_handlers(fields: Fields, defaults: DagDefaults, of_base: DagDefaults) -> dict[Handler, Step]:
+    """Read ``handlerOn``: one step for each handler, named after it. ``of_base``: for handlers of the base."""
     inner = fields.mapping("handlerOn", _HANDLERS)
     if inner is None:
         return {}
@@ -41,7 +42,8 @@ def read_handlers(fields: Fields, defaults: DagDefaults) -> dict[Handler, Step]:
         if not isinstance(value, YamlMap):
             inner.error(key, "invalid step data", hint="a handler is a map, for instance {command: ./clean.sh}")
             continue
-        partial = read_step(Fields(fields.issues, value, inner.sub(key), STEP_KEYS), defaults)
+        used = of_base if isinstance(value.at, PlaceInBase) else defaults
+        partial = read_step(Fields(fields.issues, value, inner.sub(key), STEP_KEYS), used)
         for name, attribute in _IGNORED_ON_HANDLERS.items():
             if partial.values.pop(attribute, None):
                 partial.fields.warn(name, f"{name} is ignored on a handler")
@@ -50,7 +52,7 @@ def read_handlers(fields: Fields, defaults: DagDefaults) -> dict[Handler, Step]:
         if has_nothing_to_run(partial, step):
             inner.warn(key, "the handler is ignored: it has no command")
             continue
-        check_step(partial, step, defaults)
+        check_step(partial, step, used)
         if step.type == APPROVAL:
             inner.error(key, "a handler cannot wait for approval")
         if step.pool or step.lock or step.rate_limit:

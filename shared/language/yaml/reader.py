@@ -96,11 +96,15 @@ class YamlList(list[Any]):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One YAML document. ``index`` is its position in the text, from 0; empty documents count too."""
+    """One YAML document. ``index`` is its position in the text, from 0; empty documents count too.
+
+    ``base``: the base configuration that is merged into ``value``.
+    """
 
     index: int
     value: Any
     at: Place
+    base: YamlMap | None = None
 
 
 @dataclass(slots=True)

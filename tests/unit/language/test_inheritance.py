@@ -112,3 +112,23 @@ def test_an_empty_handler_leaves_the_bases_handler_in_force(empty: str) -> None:
         Handler.ABORT: "undo",
         Handler.EXIT: "bye",
     }
+
+
+_TYPES = {"container": "container: {image: alpine}", "ssh": "ssh: {host: there, user: me}"}
+
+
+@pytest.mark.parametrize("kind", _TYPES)
+def test_steps_and_handlers_run_where_their_own_file_says(kind: str) -> None:
+    """A default for steps of the type must not send the commands of all workflows to another machine."""
+    based = f"{_TYPES[kind]}\nhandlerOn: {{exit: {{command: a}}}}\n"
+    child = f"handlerOn: {{init: {{command: b}}}}\nsteps:\n  - command: c\n  - {{type: {kind}, command: d}}\n"
+
+    def types(base: str, text: str) -> list[str]:
+        dag = under(base, text)
+        return [each.type for each in (*dag.steps, dag.handlers[Handler.INIT], dag.handlers[Handler.EXIT])]
+
+    here = under("", "steps: [a]").steps[0].type
+    assert types(based, child) == [here, kind, here, kind]
+    assert types(based, f"{kind}: {{user: you}}\n" + child) == [kind] * 4
+    assert types("handlerOn: {exit: {command: a}}", f"{_TYPES[kind]}\n{child}") == [kind, kind, kind, here]
+    assert getattr(under(based, child), kind)
