@@ -75,6 +75,8 @@ _FILE_KEYS: Mapping[str, str] = {
     "basicauthusername": "auth_basic_username",
     "basicauthpassword": "auth_basic_password",
     "authtoken": "auth_token",
+    "permissionwritedags": "write_dags",
+    "permissionrundags": "run_dags",
 }
 """The settings here by the path of Dagu's key as ``plain_key`` returns it."""
 
@@ -92,6 +94,7 @@ _WITHOUT: Mapping[str, str] = {
         ("is_basic_auth", "is_basicauth"), "a login is needed if a username and a password are set, as in Dagu"
     ),
     **dict.fromkeys(("is_auth_token", "is_authtoken"), "a token is needed if one is set"),
+    "debug": "set DAGWAY_LOG_LEVEL=debug",
     "headless": "set no DAGWAY_UI_DIR; the pages are always there",
 }
 """Why some of Dagu's settings have no counterpart, by the end of the variable or of the key in snake case."""

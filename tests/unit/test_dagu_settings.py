@@ -56,7 +56,7 @@ def test_variables_win_over_the_file_and_ours_over_theirs(tmp_path: Path) -> Non
         "DAGU_HOME is read as DAGWAY_SUSPEND_FLAGS_DIR",
         "DAGU_DATA_DIR has no meaning here: state is in DAGWAY_DATA_DIR, and its files are not Dagu's",
         "DAGU_WHATEVER has no meaning here",
-        "config.yaml: debug has no meaning here",
+        "config.yaml: debug has no meaning here: set DAGWAY_LOG_LEVEL=debug",
         "config.yaml: paths.logDir has no meaning here: logs of steps are in the database",
         "config.yaml: ui.maxDashboardPageLimit has no meaning here",
     }
@@ -89,6 +89,12 @@ basicAuthPassword: from the file
         "a login is needed if a username and a password are set, as in Dagu"
     ) in config.from_dagu
     assert load_config({}, {"DAGU_DAGS": str(tmp_path / "dags")}).dags_dir == tmp_path / "dags"
+
+
+def test_what_earlier_versions_forbade_stays_forbidden(tmp_path: Path) -> None:
+    config = load_config({}, home(tmp_path, "permissionWriteDAGs: false\npermissionRunDAGs: false\n"))
+
+    assert (config.write_dags, config.run_dags) == (False, False)
 
 
 def test_the_keys_of_dagu_2_are_read(tmp_path: Path) -> None:
