@@ -211,6 +211,12 @@ DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "running",
+        "The password of `smtp` is sent to a mail server without TLS.",
+        "The mail is not sent, and the log of the run says why. Without `username` no TLS is needed.",
+        "Everybody on the way could read it.",
+    ),
+    Difference(
+        "running",
         "An address with a name (`Ops <ops@example.org>`), or several in one text, go to the mail server as one "
         "address. The `prefix` of `errorMail` has variables as they are written.",
         "Each address is used, and variables are replaced.",

@@ -1,4 +1,4 @@
-"""The differences from Dagu in the API, the DAG folder and the metrics."""
+"""The differences from Dagu in the API, schedules, the DAG folder and the metrics."""
 
 from collections.abc import Sequence
 
@@ -232,6 +232,36 @@ SERVER_DIFFERENCES: Sequence[Difference] = (
         "`/services/coordinator` lists a coordinator.",
         "The list is empty.",
         "There is none: RabbitMQ, or `dagway up` itself, hands out the work.",
+    ),
+    Difference(
+        "schedules",
+        "A scheduled restart does nothing if no run is running.",
+        "It starts the workflow.",
+        "What should be restarted should run.",
+    ),
+    Difference(
+        "schedules",
+        "`skipIfSuccessful` counts the run of the scheduled time before, so every second start is skipped.",
+        "It does not count that run.",
+        "It is there to save starts after a run by hand.",
+    ),
+    Difference(
+        "schedules",
+        "Expressions that are due in the same minute start a run each.",
+        "They start one run.",
+        "A scheduled time has one run.",
+    ),
+    Difference(
+        "schedules",
+        "A time that the clock skips in spring has no run, and one that it shows twice in autumn has two.",
+        "Each has one run ([schedules](schedules.md)).",
+        "So does Debian's cron. A daily job runs once a day.",
+    ),
+    Difference(
+        "schedules",
+        "A server that starts runs what is due in this minute, also of a file that it has not seen before.",
+        "A file that is new begins with the next minute.",
+        "A new file must not start a run for a time before it.",
     ),
     Difference(
         "the folder",
