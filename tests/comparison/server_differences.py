@@ -33,6 +33,12 @@ SERVER_DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "API",
+        "A stop of one of several running runs of a DAG stops the newest of them.",
+        "It stops the run that it names.",
+        "The others must go on.",
+    ),
+    Difference(
+        "API",
         "A reschedule ignores `singleton`.",
         "It is refused with 409 while a run is active or queued.",
         "Who asks for a single run does not want a second one.",
