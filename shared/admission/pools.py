@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from shared.admission.runs import AGING, HIGH
+from shared.admission.runs import AGING, own_priority
 
 __all__ = ["LOCK", "POOL", "RATE", "Claim", "PoolKey", "PoolState", "entry_order", "may_enter", "obstacle"]
 
@@ -120,7 +120,7 @@ def may_enter(who: Who, claims: Iterable[Claim], pools: Mapping[PoolKey, PoolSta
 
 def entry_order(asked_at: datetime, priority: int) -> datetime:
     """Return the sort key of a waiting step: the time it asked, earlier by ``AGING`` if its run has high priority."""
-    return asked_at - min(priority, HIGH) * AGING
+    return asked_at - own_priority(priority) * AGING
 
 
 def _name(key: PoolKey) -> str:

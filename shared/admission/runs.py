@@ -23,6 +23,7 @@ __all__ = [
     "AGING",
     "HIGH",
     "LOW",
+    "PRIORITIES",
     "RESUMED",
     "Admitted",
     "BehindRuns",
@@ -36,12 +37,14 @@ __all__ = [
     "explain",
     "no_worker",
     "obstacle",
+    "own_priority",
     "pauses_queue",
     "place",
 ]
 
 LOW, HIGH, RESUMED = 0, 1, 2
-"""Priorities. ``RESUMED`` is for a run that began already, and goes before runs that have not begun."""
+"""Priorities. ``RESUMED`` is added to that of a run that began already, which goes before runs that have not begun."""
+PRIORITIES = (LOW, HIGH, RESUMED + LOW, RESUMED + HIGH)
 AGING = timedelta(minutes=10)
 """How much earlier a run with low priority must be queued to go before a run with high priority."""
 
@@ -244,8 +247,12 @@ def explain(
 
 def place(run: QueuedRun) -> tuple[bool, datetime, str]:
     """Return the sort key of a queued run. The key never changes, so the order of two queued runs never changes."""
-    resumed = run.priority == RESUMED
-    return not resumed, run.queued_at - (0 if resumed else run.priority) * AGING, run.run_key
+    return run.priority < RESUMED, run.queued_at - own_priority(run.priority) * AGING, run.run_key
+
+
+def own_priority(priority: int) -> int:
+    """Return the priority of a run without ``RESUMED``: ``LOW`` or ``HIGH``."""
+    return priority % RESUMED
 
 
 def capacity_of(max_concurrency: int | None, max_active_runs: int) -> int:

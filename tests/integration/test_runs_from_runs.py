@@ -40,6 +40,30 @@ def test_a_run_that_repeats_another_has_its_queue_and_priority(rig: PoolRig, rep
     assert queue_and_priority(rig.stack, "again") == queue_and_priority(rig.stack, "r1") == ("urgent", 1)
 
 
+def test_an_approval_leaves_a_run_its_priority(rig: PoolRig) -> None:
+    rig.dag("a", "{name: ok, type: hitl}", "{name: work, command: a, depends: ok}")
+    rig.must(c.EnqueueRun(file_name="a", dag_run_id="low", queue="q"))
+    rig.must(c.EnqueueRun(file_name="a", dag_run_id="high", queue="q", priority="high"))
+    for run_id in ("high", "low"):
+        assert rig.parts.admission.admit("q") == 1
+        rig.end(f"{run_id}/ok")
+    for run_id in ("low", "high"):
+        rig.must(c.ApproveStep(dag_name="a", dag_run_id=run_id, step_name="ok"))
+    rig.must(c.EnqueueRun(file_name="a", dag_run_id="new", queue="q", priority="high"))
+
+    began = []
+    for _ in range(3):
+        assert rig.parts.admission.admit("q") == 1
+        (run_id,) = (one for one in ("low", "high", "new") if rig.status(one) == "running")
+        began.append(run_id)
+        rig.must(c.StopRun(dag_name="a", dag_run_id=run_id))
+    assert began == ["high", "low", "new"]
+
+    for run_id in ("low", "high"):
+        rig.must(c.RescheduleRun(dag_name="a", dag_run_id=run_id, new_run_id=f"{run_id}-again"))
+    assert [queue_and_priority(rig.stack, f"{run_id}-again")[1] for run_id in ("low", "high")] == [0, 1]
+
+
 def test_a_scheduled_restart_has_the_queue_and_priority_of_the_run_that_it_stops(stack: Stack) -> None:
     rig = ScheduleRig(stack)
     rig.dag("a", 'schedule:\n  restart: "45 * * * *"\n')

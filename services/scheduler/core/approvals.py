@@ -16,7 +16,7 @@ from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import Approve, Reject, Retry
 from services.scheduler.core.model import Approval, Node
 from services.scheduler.core.run_attempts import continue_run, retry
-from shared.admission.runs import RESUMED
+from shared.admission.runs import RESUMED, own_priority
 from shared.contracts.events import AttemptFinished
 from shared.language.steps.approval import missing_inputs, undeclared_inputs
 from shared.status import NodeStatus, RunStatus
@@ -103,13 +103,14 @@ def resume_if_free(draft: Draft, by: str) -> None:
     if draft.tally.statuses[NodeStatus.WAITING] and any(waits(node) for node in draft.steps):
         return
     if not draft.run.status.active and draft.run.is_root:
-        draft.set_run(priority=RESUMED)
         retry(draft, Retry(by, queued=True))
+        draft.set_run(priority=RESUMED + draft.run.priority)
     if draft.run.status is not RunStatus.WAITING:
         return
     if draft.run.is_root or draft.run.queued_at is not None:
         why = "nothing waits for approval any more"
-        draft.become(RunStatus.QUEUED, why, by, queued_at=draft.now, finished_at=None, priority=RESUMED)
+        priority = RESUMED + own_priority(draft.run.priority)
+        draft.become(RunStatus.QUEUED, why, by, queued_at=draft.now, finished_at=None, priority=priority)
     else:
         continue_run(draft, by)
 

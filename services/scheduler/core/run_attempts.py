@@ -12,6 +12,7 @@ from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import Begin, Retry
 from services.scheduler.core.model import NO_CHILDREN, Node, Run, evolve
 from services.scheduler.core.plan import HANDLER, Plan
+from shared.admission.runs import own_priority
 from shared.status import NodeStatus, RunStatus
 
 __all__ = ["begin", "carry_over", "complete", "continue_run", "refusal", "retry"]
@@ -48,7 +49,7 @@ def retry(draft: Draft, message: Retry) -> Refused | None:
     if refused is not None:
         return refused
     why = f"retry of step {message.step}" if message.step else "retry"
-    draft.set_run(only_step=message.step, stop_reason="", error="")
+    draft.set_run(only_step=message.step, stop_reason="", error="", priority=own_priority(draft.run.priority))
     if message.queued:
         why = f"{why}, queued"
         draft.become(RunStatus.QUEUED, why, message.by, queued_at=draft.now, finished_at=None)

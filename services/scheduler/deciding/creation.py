@@ -7,7 +7,7 @@ from services.scheduler.core.advance import fresh_nodes, fresh_tally
 from services.scheduler.core.model import Run, evolve
 from services.scheduler.core.plan import Plan
 from services.scheduler.core.run_attempts import carry_over
-from shared.admission.runs import HIGH, LOW
+from shared.admission.runs import LOW, own_priority
 from shared.errors import InvalidInput
 from shared.ids import MOST_QUEUE_CHARS
 from shared.language.expansion.resolve import needs_worker, resolve_env, resolve_params
@@ -80,7 +80,7 @@ def queue_of(dag: Dag, dag_name: str) -> str:
 
 def priority_from(run: Run) -> int:
     """Return the priority of a new run that is made from another one: as its sub-run, or to run it again."""
-    return HIGH if run.priority == HIGH else LOW
+    return own_priority(run.priority)
 
 
 def _check_lengths(plan: Plan, queue: str) -> None:

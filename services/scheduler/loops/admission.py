@@ -20,9 +20,7 @@ from services.scheduler.deciding.rows import origin
 from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.loops.regular_look import RegularLook
 from shared.admission.runs import (
-    HIGH,
-    LOW,
-    RESUMED,
+    PRIORITIES,
     Admitted,
     Moment,
     OpenPause,
@@ -153,7 +151,7 @@ class Admission:
         # Each priority has its own query, and new runs may be queued between the queries. The highest priority is read
         # last: so if a run was read, no run that goes before it and was queued earlier can have been missed.
         paused = sorted(pause.name for pause in pauses if pause.scope == "dag")
-        streams = [self._of_priority(batch, queue, priority, paused, only) for priority in (LOW, HIGH, RESUMED)]
+        streams = [self._of_priority(batch, queue, priority, paused, only) for priority in PRIORITIES]
         return heapq.merge(*streams, key=lambda pair: place(pair[0]))
 
     def _of_priority(

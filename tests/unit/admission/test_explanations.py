@@ -10,9 +10,7 @@ from shared.admission import pools
 from shared.admission.pools import LOCK, POOL, RATE, Claim, PoolKey, PoolState, may_enter
 from shared.admission.runs import (
     AGING,
-    HIGH,
-    LOW,
-    RESUMED,
+    PRIORITIES,
     BehindRuns,
     Moment,
     OpenPause,
@@ -40,7 +38,7 @@ runs = st.builds(
     QueuedRun,
     run_key=st.uuids().map(str),
     queued_at=times,
-    priority=st.sampled_from([LOW, HIGH, RESUMED]),
+    priority=st.sampled_from(PRIORITIES),
     selector=labels,
     queue=st.just(QUEUE),
     file_name=st.sampled_from(["", "x", "y"]),
