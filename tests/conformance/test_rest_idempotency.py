@@ -1,6 +1,7 @@
 """A write that is repeated with its Idempotency-Key is carried out once and gets the same answer, after any crash."""
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ from jsonschema import Draft202012Validator
 
 from services.api.routes import OPERATIONS
 from services.api.settings import Settings
+from services.scheduler.loops.housekeeping import Housekeeping
+from shared.store.engine import open_engine
+from shared.store.writes.transaction import Store
 from tests.conformance.conftest import Deployment
 from tests.conformance.rest_live import SECRET, Live, open_live
 from tests.harness.client import Answer
@@ -242,6 +246,27 @@ def _queues(again: Again) -> None:
         again(f"resume{operation}", f"{path}/resume", *bodies)
     again("drainWorker", "/workers/w1/drain", {"reason": "x"}, {"reason": "y"})
     again("resumeWorker", "/workers/w1/resume")
+
+
+def test_a_deleted_api_key_is_not_valid_again_when_its_idempotency_key_is_reused_later(
+    live: Live, deployment: Deployment
+) -> None:
+    admin = live.post("/auth/login", {"username": "admin", "password": "adminadmin"})["token"]
+
+    def create() -> dict[str, Any]:
+        body = {"name": "monthly", "role": "viewer"}
+        return dict(live.post("/api-keys", body, status=201, token=admin, headers={"Idempotency-Key": "monthly"}))
+
+    made = create()
+    assert live.ask("GET", "/dags", token=made["key"]).status_code == 200
+    live.ask("DELETE", f"/api-keys/{made['apiKey']['id']}", token=admin)
+
+    engine = open_engine(deployment.database_url)
+    Housekeeping(Store(engine), lambda: datetime.now(UTC) + timedelta(days=30)).tidy()
+    engine.dispose()
+
+    create()
+    assert live.ask("GET", "/dags", token=made["key"]).status_code == 401
 
 
 @pytest.fixture(params=["embedded", "distributed"])

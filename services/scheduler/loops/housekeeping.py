@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from services.scheduler.deciding.post_commit import PostCommit
+from shared.contracts.commands.accounts import CreateApiKey
+from shared.contracts.commands.webhooks import CreateWebhook, RegenerateWebhook
 from shared.contracts.signing import CLOCK_MARGIN, COMMAND_LIFETIME
 from shared.errors import StoreUnavailable
 from shared.store.writes.transaction import Store
@@ -25,6 +27,10 @@ _REPLIES_KEPT = COMMAND_LIFETIME + CLOCK_MARGIN
 """How long outcomes of commands are kept: a repeated Idempotency-Key gets the same reply for at least a week.
 
 While a replayed command would still be accepted, its outcome is kept, so the replay is recognised.
+"""
+_MAKE_SECRETS = (CreateApiKey.type, CreateWebhook.type, RegenerateWebhook.type)
+"""Commands that are never forgotten: a gateway derives their secret from the Idempotency-Key, so if that was used again
+after the secret was revoked, the same secret would be valid again.
 """
 _WORKERS_KEPT = timedelta(days=7)
 """How long a worker that is gone is listed as lost. Each pod of a cluster is a worker with a name of its own."""
@@ -130,9 +136,9 @@ class Housekeeping:
         return removed
 
     def tidy(self) -> int:
-        """Delete outcomes of commands older than ``_REPLIES_KEPT``; return how many."""
+        """Delete outcomes of commands older than ``_REPLIES_KEPT``, but those in ``_MAKE_SECRETS``; return how many."""
         with self._store.begin() as tx:
-            return tx.commands.forget_replies(self._clock() - _REPLIES_KEPT)
+            return tx.commands.forget_replies(self._clock() - _REPLIES_KEPT, keep=_MAKE_SECRETS)
 
     def forget_workers(self) -> int:
         """Delete the workers that are gone for ``_WORKERS_KEPT``; return how many."""

@@ -1,12 +1,12 @@
 """Reads of the inbox, and of the rows that commands need, in a transaction."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Text, bindparam, cast, delete, literal_column, select, tuple_, union_all
+from sqlalchemy import Text, and_, bindparam, cast, delete, literal_column, not_, select, tuple_, union_all
 
 from shared.store import tables as t
 from shared.store.writes.base import Writer
@@ -77,6 +77,10 @@ class CommandWrites(Writer):
         rows = self._connection.execute(_STORED, {"files": list(file_names)})
         return {file: StoredDag(text_hash, errors) for file, text_hash, errors in rows}
 
-    def forget_replies(self, before: datetime) -> int:
-        """Delete the outcomes of commands recorded before that time; return how many."""
-        return self._connection.execute(delete(t.inbox).where(_i.at < before)).rowcount
+    def forget_replies(self, before: datetime, *, keep: Collection[str]) -> int:
+        """Delete the outcomes of commands recorded before that time; return how many.
+
+        Commands of the types in ``keep`` that were carried out are never forgotten.
+        """
+        kept = and_(_i.type.in_(keep), _i.outcome == "recorded")
+        return self._connection.execute(delete(t.inbox).where(_i.at < before, not_(kept))).rowcount
