@@ -198,6 +198,8 @@ def test_queues_list_what_runs_and_what_waits_in_the_order_of_admission(
     assert [run.dag_run_id for run in busy.running] == ["runs"]
     assert [run.dag_run_id for run in busy.queued] == ["urgent", "early", "late"]
     assert (solo.name, solo.kind, solo.max_concurrency, solo.running_count) == ("solo", "dag-based", None, 1)
+    assert reads.queues(name="global") == (busy,)
+    assert reads.queues(name="none") == ()
     cut = reads.queues(limit=1)[1]
     assert ([run.dag_run_id for run in cut.queued], cut.queued_count) == (["urgent"], 3)
     with statements(reader) as sent:

@@ -60,9 +60,8 @@ def queues(call: Call) -> ApiResponse:
 def queue(call: Call, name: str) -> ApiResponse:
     """Return one queue of the list of queues: an operation of Dagu 2."""
     wanted = checked_values.queue_name(name, "name")
-    for each in _shown_queues(call):
-        if each.name == wanted:
-            return ok(_queue(call, each, _limits(call, [each])[each.name]))
+    for each in _shown_queues(call, wanted):
+        return ok(_queue(call, each, _limits(call, [each])[each.name]))
     raise not_found(f"name: there is no queue {name!r}, or it has no runs")
 
 
@@ -105,8 +104,8 @@ def _place(values: list[Any]) -> QueuePlace | None:
     return None
 
 
-def _shown_queues(call: Call) -> list[QueueRow]:
-    every = call.deps.reads.queues()
+def _shown_queues(call: Call, name: str = "") -> list[QueueRow]:
+    every = call.deps.reads.queues(name=name)
     return [each for each in every if each.kind == _GLOBAL or each.running_count or each.queued_count]
 
 

@@ -92,9 +92,14 @@ class OpsReads(Reader):
         with self._statement() as connection:
             return tuple(ServiceRow(*row) for row in connection.execute(query))
 
-    def queues(self, *, limit: int = 1000) -> tuple[QueueRow, ...]:
-        """Return every queue, sorted by name, each with up to ``limit`` running and ``limit`` queued root runs."""
+    def queues(self, *, limit: int = 1000, name: str = "") -> tuple[QueueRow, ...]:
+        """Return every queue, or that of this name, with up to ``limit`` running and ``limit`` queued root runs each.
+
+        They are sorted by name.
+        """
         queues, ours = select(t.queues).where(self._ours(t.queues.c.name)), self._ours(_r.queue)
+        if name:
+            queues, ours = queues.where(t.queues.c.name == name), and_(ours, _r.queue == name)
         with self._snapshot() as connection:
             kinds = {row.name: (row.kind, row.max_concurrency) for row in connection.execute(queues)}
             counts = _queue_counts(connection, ours)
