@@ -103,11 +103,15 @@ def test_a_plan_has_the_steps_of_all_called_dags_and_how_long_they_took(dagway: 
     assert dagway("plan", "no-such").exit_code == 1
 
 
-def test_dry_and_validate_take_the_name_of_a_dag_of_the_server(dagway: Dagway, client: Client) -> None:
+def test_dry_and_validate_take_the_name_of_a_dag_of_the_server(dagway: Dagway, client: Client, tmp_path: Path) -> None:
     client.create("asked", "params: DAY=monday\nsteps:\n  - name: get\n    command: echo hi\n")
 
     shown = plain(dagway("dry", "asked", "--name", "other", "--", "DAY=sunday").stdout)
     assert shown == "other\n  params: DAY=sunday\n  STAGE  STEP  AFTER  DOES  NOTES\n  1  get  -  echo hi  -\n"
+    base = tmp_path / "base.yaml"
+    base.write_text("params: WEEK=one\nhandlerOn: {exit: {command: 'true'}}\n")
+    based = plain(dagway("dry", "asked", "--base-config", str(base)).stdout)
+    assert ("params: WEEK=one DAY=monday\n" in based, "onExit" in based) == (True, True)
     assert dagway("validate", "asked").stdout == "asked: valid (1 dag, 1 step)\n"
     missing = dagway("validate", "no-such")
     assert (missing.exit_code, missing.stderr) == (

@@ -45,8 +45,10 @@ def dry_command(
         print_plan(file, text, name=name, given=given, quiet=quiet, in_json=in_json)
     elif is_dag_name(workflow):
         from services.cli.remote.plans import dags_on_server  # noqa: PLC0415 - a file needs no server
+        from services.processes.base_config import read_base_config  # noqa: PLC0415 - not for the help page
 
-        dags = tuple(dag for dag, _ in dags_on_server(gateway_with_dags(), workflow, name))
+        base = read_base_config(load_config(given, environment()))
+        dags = tuple(dag for dag, _ in dags_on_server(gateway_with_dags(), workflow, name, base))
         _print(dags, text, None, quiet=quiet, in_json=in_json)
     else:
         raise click.BadParameter(f"there is no file {workflow}", param_hint="'FILE|DAG'")

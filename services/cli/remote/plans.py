@@ -14,6 +14,7 @@ from services.cli.remote.dagu_flags import PARAMS_ARGUMENT, PARAMS_OPTION, dag_n
 from services.cli.remote.gateway import Gateway, path
 from shared.language.load import load
 from shared.language.model import Dag
+from shared.language.snapshot import make_snapshot
 
 __all__ = ["dags_on_server", "plan_command"]
 
@@ -61,11 +62,11 @@ def plan_command(gateway: Gateway, *, dag: str, params: tuple[str, ...], params_
         echo(f"{runs}: median {_ms(took['p50Ms'])}, P95 {_ms(took['p95Ms'])}")
 
 
-def dags_on_server(gateway: Gateway, name: str, renamed: str = "") -> list[tuple[Dag, str]]:
+def dags_on_server(gateway: Gateway, name: str, renamed: str = "", base: str = "") -> list[tuple[Dag, str]]:
     """Return the documents of a stored DAG and of the stored DAGs that it calls, directly or not.
 
     Each with the file name under which it is stored, or an empty text for the further documents of a file. ``renamed``
-    replaces the name in the first one.
+    replaces the name in the first one. ``base``: the text of the base configuration.
 
     Raises:
         WorkflowInvalid: a spec has errors.
@@ -83,7 +84,8 @@ def dags_on_server(gateway: Gateway, name: str, renamed: str = "") -> list[tuple
             if error.status not in (400, 403, 404) or not found:
                 raise
             continue  # A called DAG that is not stored or not shown to this key, or whose name is a variable.
-        loaded = load(spec, file_name=file_name, dag_name=None if found else renamed or None)
+        frozen = make_snapshot(spec, base, handlers=not found)
+        loaded = load(frozen, file_name=file_name, dag_name=None if found else renamed or None)
         if not loaded.ok:
             raise WorkflowInvalid("\n".join(f"{file_name}: {issue}" for issue in loaded.issues))
         found += [(each, "" if position else file_name) for position, each in enumerate(loaded.documents)]
