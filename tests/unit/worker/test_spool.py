@@ -26,6 +26,15 @@ def test_the_attempts_in_the_spool_are_known_before_it_is_sent(tmp_path: Path) -
     assert Reporter(EmbeddedTransport(None), tmp_path / "none", lambda _token: None).spooled_tokens() == []
 
 
+def test_a_report_that_a_crash_left_half_written_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "token.part").write_text("{")
+    reporter = Reporter(EmbeddedTransport(None), tmp_path, lambda _token: None)
+    reporter.start()
+    reporter.stop()
+
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_attempt_of_an_unreadable_report_is_not_claimed_for_ever(tmp_path: Path) -> None:
     (tmp_path / "token.json").write_text("not a report\n")
     let_go: list[str] = []
