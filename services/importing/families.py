@@ -1,5 +1,6 @@
 """A root run with its sub-runs, as rows of the database."""
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -92,11 +93,9 @@ class _Reading:
         for run_id, sub in subs.items():
             running = sub.file.status is RunStatus.RUNNING
             self._states[run_id] = RunStatus.FAILED if running else sub.file.status
-        self._add(root, {})
-        todo = [root]
+        todo = deque([(root, self._add(root, {}))])
         while todo:
-            caller = todo.pop(0)
-            places = {row["name"]: row["idx"] for row in self.family.nodes if row["run_key"] == self._key(caller)}
+            caller, places = todo.popleft()
             for step, run_id in children_of(caller.file):
                 if run_id not in subs or run_id in self._keys or step not in places:
                     continue
@@ -108,14 +107,16 @@ class _Reading:
                     "parent_node": places[step],
                     "parent_params": sub.file.params,
                 }
-                self._add(sub, called, local=sub.dag.location == caller.dag.location)
-                todo.append(sub)
+                todo.append((sub, self._add(sub, called, local=sub.dag.location == caller.dag.location)))
 
     def _key(self, recorded: RecordedRun) -> str:
         return self._keys[recorded.file.dag_run_id]
 
-    def _add(self, recorded: RecordedRun, called: Row, *, local: bool = False) -> None:
-        """Add the rows of a run. ``local``: its workflow is a later document of its caller's file."""
+    def _add(self, recorded: RecordedRun, called: Row, *, local: bool = False) -> dict[str, int]:
+        """Add the rows of a run; return the numbers of its nodes by name.
+
+        ``local``: its workflow is a later document of its caller's file.
+        """
         file, key, family = recorded.file, self._key(recorded), self.family
         location = Path(recorded.dag.location)
         stem = location.stem if location.parent == self._home.dags and not local else ""
@@ -142,6 +143,7 @@ class _Reading:
         family.nodes += [rows.node_row(key, node) for node in past.run.nodes]
         family.transitions += [rows.transition_row(key, transition, at) for transition, at in past.transitions]
         self._add_attempts(key, past)
+        return {node.name: node.idx for node in past.run.nodes}
 
     def _add_attempts(self, key: str, past: PastRun) -> None:
         for attempt in past.attempts:
