@@ -133,17 +133,17 @@ def _normalise(url: str) -> URL:
     try:
         parsed = make_url(url)
     except exc.ArgumentError as error:
-        raise ConfigInvalid("database URL: not a URL; expected postgresql://… or sqlite:///…") from error
+        raise ConfigInvalid("DAGWAY_DATABASE_URL: not a URL; expected postgresql://… or sqlite:///…") from error
     if parsed.drivername in {"postgres", "postgresql", "postgresql+psycopg2"}:
         # SQLAlchemy 2.1 takes a bare postgresql:// for psycopg 3.
         return parsed.set(drivername="postgresql+psycopg2")
     if parsed.drivername in {"sqlite", "sqlite+pysqlite"}:
         if not parsed.database or parsed.database == ":memory:":
             raise ConfigInvalid(
-                "database URL: names no file; expected, for example, sqlite:////var/lib/dagway/dagway.db"
+                "DAGWAY_DATABASE_URL: names no file; expected, for example, sqlite:////var/lib/dagway/dagway.db"
             )
         return parsed
-    raise ConfigInvalid(f"database URL: {parsed.drivername!r} is not supported; use postgresql or sqlite")
+    raise ConfigInvalid(f"DAGWAY_DATABASE_URL: {parsed.drivername!r} is not supported; use postgresql or sqlite")
 
 
 _dump_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -199,7 +199,9 @@ def _open_postgres(
 def _is_pooled(url: URL) -> bool:
     pooler = url.query.get("pooler")
     if pooler not in (None, "transaction"):
-        raise ConfigInvalid(f"database URL: pooler={pooler} is not supported; expected pooler=transaction, or none")
+        raise ConfigInvalid(
+            f"DAGWAY_DATABASE_URL: pooler={pooler} is not supported; expected pooler=transaction, or none"
+        )
     return pooler is not None
 
 
