@@ -2,6 +2,7 @@
 
 import asyncio
 import getpass
+import gzip
 import json
 import os
 import queue
@@ -98,6 +99,15 @@ class _Handler(QuietHandler):
         self.send_header("Content-Length", "10")
         self.end_headers()
         self.wfile.write(b"abc")
+        self.close_connection = True
+
+    def _do_gzip(self, rest: str, _: dict[str, Any]) -> None:
+        """Answer with a body in gzip, in two pieces; of ``rest`` bytes, if that is a number."""
+        body = gzip.compress(b"first ") + gzip.compress(b"second")
+        self.send_response(200)
+        self.send_header("Content-Encoding", "gzip")
+        self.end_headers()
+        self.wfile.write(body[: int(rest)] if rest else body)
         self.close_connection = True
 
     def _do_silence(self, _: str, __: dict[str, Any]) -> None:

@@ -11,6 +11,15 @@ def http(method: str, url: str, **config: Any) -> Step:
     return Step(name="s", type="http", commands=(StepCommand(text="", argv=(method, url)),), config=config)
 
 
+def test_a_body_in_gzip_that_was_cut_off_is_a_failure(rig: Rig, server: HttpCounterpart) -> None:
+    whole, cut, empty = (rig.run(task(http("GET", f"{server.url}/gzip/{size}", silent=True))) for size in ("", 40, 0))
+
+    assert (whole.outcome, rig.log(whole, "stdout")) == ("succeeded", b"first second")
+    assert cut.outcome == "failed"
+    assert cut.error.endswith(": the body is not what its Content-Encoding says: it ended early")
+    assert empty.outcome == "succeeded"
+
+
 def test_an_error_says_what_failed_in_plain_words(rig: Rig, server: HttpCounterpart) -> None:
     urls = ["http://127.0.0.1:1/", "http://no.such.host.invalid/", f"{server.url}/silence/", f"{server.url}/short/"]
     errors = [rig.run(task(http("GET", url))).error.partition("http request failed: ")[2] for url in urls]

@@ -20,6 +20,7 @@ from urllib3.util import Retry
 
 from services.worker.executors.base import Job, StepIO
 from services.worker.executors.cancel_scope import Cancelled, CancelScope
+from services.worker.executors.http_bodies import body_pieces
 from services.worker.executors.http_redirects import follow, without_login
 from services.worker.executors.results import make_result
 from services.worker.executors.step_values import evaluate, positive_seconds
@@ -33,7 +34,6 @@ from shared.outbound_http import OutboundDenied, outbound_pool
 __all__ = ["HttpExecutor", "open_pool"]
 
 _CONNECT_S = 30.0
-_PIECE = 65_536
 _MAX_JSON_BYTES = 64 * 1024 * 1024
 """The largest body that ``json: true`` can print, since it must be held in memory."""
 _RETRIED_STATUS = frozenset({429, 502, 503, 504})
@@ -231,7 +231,7 @@ def _print(request: _Request, response: urllib3.BaseHTTPResponse, cancel_scope: 
         headers = "".join(f"{name}: {value}\r\n" for name, values in _headers(response) for value in values)
         first = f"{response.status} {response.reason or ''}".rstrip()
         cancel_scope.write(io.stdout, f"{first}\n{headers}".encode(errors="replace"))
-    while piece := response.read1(_PIECE, decode_content=True):
+    for piece in body_pieces(response):
         cancel_scope.write(io.stdout, piece)
     return error
 
@@ -243,7 +243,7 @@ def _headers(response: urllib3.BaseHTTPResponse) -> list[tuple[str, list[str]]]:
 def _print_json(response: urllib3.BaseHTTPResponse, cancel_scope: CancelScope, io: StepIO) -> str:
     parts: list[bytes] = []
     size = 0
-    while piece := response.read1(_PIECE, decode_content=True):
+    for piece in body_pieces(response):
         parts.append(piece)
         size += len(piece)
         if size > _MAX_JSON_BYTES:
