@@ -102,7 +102,9 @@ def _pairs(_context: click.Context, _option: click.Parameter, value: tuple[str, 
 @click.option("-N", "--name", default="", help="name of the DAG  [exec-COMMAND]")
 @RUN_ID
 @click.option("--shell", default="", help="shell that runs the command")
-@click.option("--workdir", default="", help="working directory on the worker  [a new folder of the run]")
+@click.option(
+    "--workdir", default="", help="working directory on the worker, made if missing  [a new folder of the run]"
+)
 @click.option(
     "--worker-label",
     "labels",
