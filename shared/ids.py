@@ -14,6 +14,8 @@ import time
 __all__ = [
     "DAG_NAME_RULE",
     "MAX_DAG_NAME",
+    "MOST_LABELS",
+    "MOST_LABEL_CHARS",
     "MOST_QUEUE_CHARS",
     "RESERVED_FILE_NAMES",
     "RUN_ID_RULE",
@@ -27,6 +29,8 @@ __all__ = [
 ]
 
 MAX_DAG_NAME = 40
+MOST_LABELS, MOST_LABEL_CHARS = 100, 63
+"""How many labels a worker may have besides its pool, and how long the name and the value of each may be."""
 MOST_QUEUE_CHARS = 200
 """The longest name of a queue, with its workspace."""
 _MAX_RUN_ID = 64

@@ -6,7 +6,20 @@ from typing import Literal
 from pydantic import Field
 
 from shared.contracts.base import Message, Part
-from shared.contracts.report_values import Code, Count, HostName, Id, RunKey, Seconds, Size, Time, WorkerId
+from shared.contracts.report_values import (
+    Code,
+    Count,
+    ExecutorTypes,
+    HostName,
+    Id,
+    Labels,
+    RunKey,
+    Seconds,
+    SettingTexts,
+    Size,
+    Time,
+    WorkerId,
+)
 
 __all__ = [
     "TIMED_OUT_CODE",
@@ -236,8 +249,8 @@ class Heartbeat(Message):
     started_at: Time
     at: Time
     slots: Count
-    labels: dict[str, str] = Field(default_factory=dict)
-    executors: tuple[str, ...] = ()
+    labels: Labels = Field(default_factory=dict)
+    executors: ExecutorTypes = ()
     """The executor types that the worker can run: the packages and programs that they need are installed."""
     tokens: tuple[str, ...] = ()
     """Tokens of the attempts that the worker runs or asks for, and of ended ones whose report is not delivered yet."""
@@ -247,7 +260,7 @@ class Heartbeat(Message):
     """The worker takes no new runs: it is stopping or drained."""
     drained: bool | None = None
     """Whether the worker follows an order to drain. A worker of an earlier version knows no such order (``None``)."""
-    settings: dict[str, tuple[str, str]] | None = None
+    settings: SettingTexts | None = None
     """See ``ReportedSettings``; the same in all heartbeats of an incarnation. An earlier version reports none."""
     stopped: bool = False
     """The last heartbeat: the worker holds no attempts and has stopped for good."""

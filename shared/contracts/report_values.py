@@ -9,9 +9,22 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from shared.ids import valid_worker_id
+from shared.ids import MOST_LABEL_CHARS, MOST_LABELS, valid_worker_id
 
-__all__ = ["Code", "Count", "HostName", "Id", "RunKey", "Seconds", "Size", "Time", "WorkerId"]
+__all__ = [
+    "Code",
+    "Count",
+    "ExecutorTypes",
+    "HostName",
+    "Id",
+    "Labels",
+    "RunKey",
+    "Seconds",
+    "SettingTexts",
+    "Size",
+    "Time",
+    "WorkerId",
+]
 
 _YEARS = range(1970, 3000)
 
@@ -40,4 +53,10 @@ RunKey = Annotated[str, Field(max_length=36)]
 Id = Annotated[str, Field(max_length=64)]
 """A token, an incarnation or a version."""
 HostName = Annotated[str, Field(max_length=255)]
+_Label = Annotated[str, Field(max_length=MOST_LABEL_CHARS)]
+Labels = Annotated[dict[_Label, _Label], Field(max_length=MOST_LABELS + 1)]
+ExecutorTypes = Annotated[tuple[Id, ...], Field(max_length=200)]
+_Setting = Annotated[str, Field(max_length=1000)]
+SettingTexts = Annotated[dict[_Setting, tuple[_Setting, _Setting]], Field(max_length=500)]
+"""``ReportedSettings``, of which ``shared.settings.effective`` cuts long values."""
 WorkerId = Annotated[str, AfterValidator(_checked_worker_id)]

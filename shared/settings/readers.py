@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from shared.contracts.worker_pools import WORKER_POOL_RULE, valid_worker_pool
-from shared.ids import valid_worker_id
+from shared.ids import MOST_LABEL_CHARS, MOST_LABELS, valid_worker_id
 from shared.roles import ROLES
 from shared.workspaces import WORKSPACE_RULE, valid_workspace
 
@@ -46,7 +46,7 @@ __all__ = [
     "zone_name",
 ]
 
-_LABEL = re.compile(r"[A-Za-z0-9_./-]{1,63}")
+_LABEL = re.compile(rf"[A-Za-z0-9_./-]{{1,{MOST_LABEL_CHARS}}}")
 _TIME = re.compile(r"(?:(\d{1,5})h)?(?:(\d{1,7})m)?(?:(\d{0,9}\.?\d{1,9})s?)?")
 
 
@@ -121,9 +121,12 @@ def labels(text: str) -> tuple[tuple[str, str], ...]:
         key, mark, value = item.partition("=")
         if not mark or not _LABEL.fullmatch(key.strip()) or not _LABEL.fullmatch(value.strip()):
             raise ValueError(
-                f"{item!r} is not a label: expected key=value, with key and value of 1 to 63 letters, digits or _ . / -"
+                f"{item!r} is not a label: expected key=value, with key and value of 1 to {MOST_LABEL_CHARS} letters, "
+                "digits or _ . / -"
             )
         labels[key.strip()] = value.strip()
+    if len(labels) > MOST_LABELS:
+        raise ValueError(f"{len(labels)} labels are too many: a worker may have {MOST_LABELS}")
     return tuple(sorted(labels.items()))
 
 

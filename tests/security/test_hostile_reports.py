@@ -28,6 +28,9 @@ _HEARTBEATS: dict[str, list[Any]] = {
     "worker_id": ["w" * 201, "\N{GRINNING FACE}" * 90, "w\n", ""],
     "started_at": [_AFTER_UTC, _BEFORE_UTC, _NO_ZONE],
     "at": [_AFTER_UTC, _BEFORE_UTC, _NO_ZONE],
+    "labels": [{f"l{number}": "" for number in range(102)}, {"l": "v" * 64}, {"l" * 64: ""}],
+    "executors": [["e"] * 201, ["e" * 65]],
+    "settings": [{"s" * 1001: ["", ""]}, {"s": ["v" * 1001, ""]}, {f"s{number}": ["", ""] for number in range(501)}],
 }
 _EVENTS: dict[str, list[Any]] = {
     "node": [-99, 2**31],

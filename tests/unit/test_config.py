@@ -160,10 +160,11 @@ def test_sizes_have_units() -> None:
         load_config({}, {"DAGWAY_STEP_MAX_MEMORY": "1k"})
 
 
-def test_labels_are_pairs() -> None:
+def test_labels_are_at_most_100_pairs() -> None:
     config = load_config({}, {"DAGWAY_WORKER_LABELS": "region=eu, gpu=true"})
-
     assert config.worker_labels == (("gpu", "true"), ("region", "eu"))
+    with pytest.raises(ConfigInvalid, match="101 labels are too many"):
+        load_config({}, {"DAGWAY_WORKER_LABELS": ",".join(f"l{number}=x" for number in range(101))})
 
 
 def test_a_missing_setting_is_named_with_both_spellings() -> None:
