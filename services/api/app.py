@@ -108,7 +108,7 @@ def _problem(problem: Problem) -> Response:
 
 
 def _dagway_error(error: DagwayError) -> Response:
-    problem = problems.from_error(error)
+    problem = problems.from_error(error, reading=_reading())
     if problem.status == problems.INTERNAL:
         return _unexpected(error)
     if problem.status == problems.UNAVAILABLE:
@@ -140,7 +140,11 @@ def _unhandled(deps: Deps, error: Exception) -> Response:
         return _unexpected(error)
     why = trouble(deps, schema)
     _say_unavailable(error=why, cause=str(error))
-    return _problem(problems.unavailable(f"The gateway is not ready: {why}; nothing was changed."))
+    return _problem(problems.not_now(f"The gateway is not ready: {why}", reading=_reading()))
+
+
+def _reading() -> bool:
+    return current_request.method in request_metrics.READING
 
 
 def _say_unavailable(**facts: str) -> None:

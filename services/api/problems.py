@@ -34,6 +34,7 @@ __all__ = [
     "from_refusal",
     "internal",
     "not_found",
+    "not_now",
     "too_slow",
     "unavailable",
     "wrong_type",
@@ -124,15 +125,16 @@ def from_refusal(error: RefusedError | None, command_type: str) -> Problem:
     return Problem(status, error.code, error.message, details=error.details, headers=headers)
 
 
-def from_error(error: DagwayError) -> Problem:
-    """Translate an expected error. A broken invariant becomes a 500."""
+def from_error(error: DagwayError, *, reading: bool = False) -> Problem:
+    """Translate an expected error. A broken invariant becomes a 500. ``reading``: the request changes nothing."""
     if isinstance(error, PublishUnconfirmed):
         return unavailable(
             "The connection to the message broker was lost before it confirmed the command: whether the command was "
-            "accepted is unknown. Send it again with the same Idempotency-Key."
+            "accepted is unknown. Send it again with the same Idempotency-Key.",
+            outcome="unknown",
         )
     if isinstance(error, Unavailable):
-        return unavailable(f"{_what(error)} is unavailable or overloaded; nothing was changed. Try again soon.")
+        return not_now(f"{_what(error)} is unavailable or overloaded", reading=reading)
     if error.code == "internal_error":
         return internal()
     fallback = {NotFound: "not found", AlreadyExists: "already exists"}.get(type(error), "bad request")
@@ -163,6 +165,12 @@ def wrong_type(message: str) -> Problem:
     return Problem(415, "bad_request", message)
 
 
-def unavailable(message: str) -> Problem:
-    """Return a 503 with ``Retry-After``."""
-    return Problem(UNAVAILABLE, "service_unavailable", message, headers={"Retry-After": str(RETRY_AFTER_S)})
+def unavailable(message: str, **details: str) -> Problem:
+    """Return a 503 with ``Retry-After``. The detail ``outcome: unknown`` says that it may have been carried out."""
+    headers = {"Retry-After": str(RETRY_AFTER_S)}
+    return Problem(UNAVAILABLE, "service_unavailable", message, details=details, headers=headers)
+
+
+def not_now(why: str, *, reading: bool) -> Problem:
+    """Return a 503 for a request that is not carried out. Only who changes something asks whether it was done."""
+    return unavailable(why if reading else f"{why}; nothing was changed. Try again soon.")

@@ -266,7 +266,10 @@ def test_without_the_broker_a_command_is_a_503_at_once(stack: Stack, caplog: pyt
     (line,) = [record for record in caplog.records if record.message.startswith("request.")]
     assert (line.message, line.__dict__["operation"].split()[0]) == ("request.unavailable", "POST")
     assert response.headers["Retry-After"]
-    assert stack.api("GET", "/health").status_code == 503
+    health = stack.api("GET", "/health")
+    assert (health.status_code, health.get_json()["code"]) == (503, "service_unavailable")
+    assert health.get_json()["message"] == health.get_json()["error"]
+    assert health.headers["Retry-After"]
     assert stack.api("GET", "/dags").status_code == 200
 
 

@@ -245,6 +245,7 @@ def test_without_the_database_a_request_is_a_503(stack: Stack, tmp_path: Path) -
     response = stack.api("GET", "/dags")
 
     assert_envelope(response, 503, "service_unavailable")
+    assert response.get_json()["message"] == "The database is unavailable or overloaded"
     assert response.headers["Retry-After"]
     assert stack.api("GET", "/health").status_code == 503
     assert stack.client.get("/readyz").status_code == 503

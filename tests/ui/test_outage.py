@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.harness.cluster import Cluster, Deployment
+from tests.harness.eventually import eventually
 from tests.ui.conftest import PLAIN_EDITOR, Look, running_cluster
 
 API = "**/api/v2/**"
@@ -71,6 +72,42 @@ def test_a_gateway_that_is_killed_is_told_until_it_is_back(look: Look, system: C
         expect(page.locator(".banner")).to_be_hidden()
         approve.click()
         expect(page.locator(".heading .badge").first).to_have_text("✓succeeded")
+
+
+@pytest.mark.parametrize("system", ["distributed"], indirect=True)
+def test_the_system_is_shown_and_a_dialog_kept_while_the_broker_is_away(look: Look, system: Cluster) -> None:
+    system.client.create("broker-away", "steps: [echo x]\n")
+    try:
+        system.rabbit.stop()
+        eventually(lambda: system.client.ask("GET", "/health").status == 503)
+        with look("#/system", expected=("status of 503",)) as page:
+            main, banner, dialog = page.locator("main"), page.locator(".banner"), page.get_by_role("dialog")
+            why = main.get_by_text("The gateway is not healthy: the message broker cannot be reached")
+            expect(why).to_be_visible()
+            expect(main.locator(".facts")).to_contain_text("unhealthy")
+            expect(page.get_by_role("row", name="w1")).to_be_visible()
+            expect(page.get_by_role("columnheader", name="Scheduler")).to_be_visible()
+
+            page.evaluate("location.hash = '#/dags/broker-away'")
+            page.get_by_role("button", name="Pause").click()
+            dialog.get_by_label("Reason").fill("new disk")
+            dialog.get_by_role("button", name="Pause").click()
+            expect(dialog.get_by_role("alert")).to_contain_text("nothing was changed")
+            expect(banner).to_contain_text("Not everything works: the message broker cannot be reached")
+            system.rabbit.start()
+            expect(banner).to_be_hidden()
+            expect(dialog.get_by_label("Reason")).to_have_value("new disk")
+            dialog.get_by_role("button", name="Pause").click()
+            expect(main.get_by_text("new disk")).to_be_visible()
+
+            page.evaluate("location.hash = '#/system'")
+            expect(page.get_by_role("row", name="w1")).to_be_visible()
+            expect(why).to_have_count(0)
+    finally:
+        if not system.rabbit.running:
+            system.rabbit.start()
+        for process in system.processes:
+            system.ready(process)
 
 
 def test_changes_that_cannot_be_read_are_not_said_to_be_none(look: Look, system: Deployment) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AUDIT_DROPPED",
     "PROBE_OPERATIONS",
+    "READING",
     "WEBHOOK_REFUSALS",
     "DaguCollector",
     "accepted",
@@ -41,7 +42,8 @@ __all__ = [
 _BEGAN = "dagway.began_s"
 _DECIDED = "dagway.decided_s"
 _LOGGED = "dagway.answer_logged"
-_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+"""The methods of requests that change nothing."""
 _REFUSED = frozenset({401, 403, 429})
 _WAIT_S = 3.0
 """How long the ``dagu_*`` series may keep a scrape waiting."""
@@ -112,7 +114,7 @@ def end(request: Request, response: Response, *, proxies: int = 0) -> None:
     if operation in PROBE_OPERATIONS:
         return
     _requests(operation, f"{response.status_code // 100}xx").inc()
-    kind = "read" if request.method in _READING else "write"
+    kind = "read" if request.method in READING else "write"
     refused = response.status_code in _REFUSED
     if (kind == "write" or refused) and _LOGGED not in request.environ:
         facts: dict[str, str | int] = {"operation": operation, "status": response.status_code}

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from services.api.observability import dagu_metrics
 from services.api.operations import ApiResponse, Call, Operations, Query, ok
-from services.api.problems import UNAVAILABLE
+from services.api.problems import unavailable
 from services.api.readiness import schema_of, trouble
 from services.api.representations import json_values
 from services.api.requests import checked_values
@@ -35,7 +35,10 @@ def health(call: Call) -> ApiResponse:
         "uptime": int(call.deps.uptime_s()),
         "timestamp": json_values.timestamp(call.now, call.deps.zone),
     }
-    return ApiResponse(UNAVAILABLE, {**body, "error": why}) if why else ok(body)
+    if not why:
+        return ok(body)
+    problem = unavailable(why)
+    return ApiResponse(problem.status, {**body, "error": why, **problem.envelope}, headers=problem.headers)
 
 
 @SYSTEM.get("/metrics", id="getMetrics", media_type="text/plain")

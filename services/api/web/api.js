@@ -7,14 +7,16 @@ import { header } from "./workspace.js";
 const PATIENCE_MS = 60_000;
 /** Where a 401 may be about the password in the body: the login goes on. */
 export const PASSWORD = "auth/change-password";
+const UNKNOWN = "The connection to the message broker was lost: it is not known whether this was done. Look before you repeat it.";
 const ROOT = new URL("api/v2/", document.baseURI);
 
 /** What the API refused, or that it could not be reached (status 0). `message` is the API's own. */
 export class ApiError extends Error {
-  constructor(status, code, message) {
+  constructor(status, code, message, body = {}) {
     super(message);
     this.status = status;
     this.code = code;
+    this.body = body;
   }
 
   /** Whether the same request may succeed later by itself. */
@@ -81,8 +83,10 @@ function within(signal, patience) {
 
 async function refusal(response) {
   try {
-    const { code, message, error } = JSON.parse(await response.text());
-    return new ApiError(response.status, code ?? "", message ?? error ?? response.statusText);
+    const body = JSON.parse(await response.text());
+    // The API's own words are about a header.
+    const message = body.details?.outcome === "unknown" ? UNKNOWN : body.message ?? body.error ?? response.statusText;
+    return new ApiError(response.status, body.code ?? "", message, body);
   } catch {
     return new ApiError(response.status, "", `HTTP ${response.status} ${response.statusText}`);
   }
@@ -105,9 +109,11 @@ export const get = async (where, query, signal) => content(await request("GET", 
 /** Send a change. If it is accepted but not recorded yet, the answer is `accepted` and has a `commandId`. */
 export async function send(method, where, body, headers) {
   const response = await request(method, where, { body: body ?? {}, headers });
-  const accepted = response.status === 202;
+  const answer = await content(response);
+  // A change of many things has an outcome for each.
+  const accepted = response.status === 202 || (answer.results ?? []).some(({ outcome }) => outcome === "accepted");
   if (accepted) listeners.accepted();
-  return { ...(await content(response)), accepted };
+  return { ...answer, accepted };
 }
 
 /** Sends changes that must not be made twice: as long as the outcome of one is not known, it is the same request again. */

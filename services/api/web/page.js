@@ -77,7 +77,7 @@ export class Page {
       if (!error.passing) loop.outdated ??= toast(`This page is not up to date: ${error.message}`, "error");
       return;
     }
-    const text = error.passing ? `${error.message}. Trying again…` : error.message;
+    const text = error.passing ? `${error.message.replace(/\.$/, "")}. Trying again…` : error.message;
     patch(this.root, h("div", { class: "empty", role: "alert", key: "failed" },
       h("h1", {}, error.status === 404 ? "Not found" : error.passing ? "Waiting" : "Loading this page failed"),
       h("p", {}, text),

@@ -39,7 +39,7 @@ def test_every_error_has_its_status_and_code(error: DagwayError, status: int, co
     problem = problems.from_error(error)
 
     assert (problem.status, problem.code) == (status, code)
-    assert set(problem.envelope) == {"code", "message"}
+    assert set(problem.envelope) - {"details"} == {"code", "message"}
     assert problem.message
 
 
@@ -56,16 +56,19 @@ def test_temporary_errors_have_retry_after() -> None:
     ],
 )
 def test_what_is_unavailable_is_named(error: DagwayError, what: str) -> None:
-    words = f"{what} is unavailable or overloaded; nothing was changed. Try again soon."
+    words = f"{what} is unavailable or overloaded"
 
-    assert problems.from_error(error).message == words
+    assert problems.from_error(error).message == f"{words}; nothing was changed. Try again soon."
+    assert problems.from_error(error, reading=True).message == words
 
 
 def test_an_unknown_outcome_is_not_called_a_failure() -> None:
-    message = problems.from_error(PublishUnconfirmed("gone")).message
+    problem = problems.from_error(PublishUnconfirmed("gone"))
 
-    assert "unknown" in message
-    assert "Idempotency-Key" in message
+    assert "unknown" in problem.message
+    assert "Idempotency-Key" in problem.message
+    assert problem.details == {"outcome": "unknown"}
+    assert problems.from_error(BrokerUnavailable("away")).details == {}
 
 
 def test_an_internal_error_tells_nothing_of_its_cause() -> None:

@@ -92,7 +92,7 @@ function carryOut(page, { verb, label, text, danger }, runs, selection) {
 
 function tell(results, label) {
   const refused = results.filter((each) => each.outcome === "refused");
-  const done = results.length - refused.length;
+  const done = results.filter((each) => each.outcome === "done").length;
   if (done) toast(`${label}: ${runsOf(done)}.`);
   if (refused.length) toast(`${label}: ${runsOf(refused.length)} refused. ${refused[0].name} ${refused[0].dagRunId}: ${refused[0].message}`, "error");
 }

@@ -30,7 +30,7 @@ export function deadLetters(page) {
     const redraw = () => draw(list, more);
     page.show(
       h("div", { class: "heading" }, h("h1", {}, "Dead letters")),
-      h("p", { class: "lead" }, "Messages between Dagway's services that could not be handled, as a scheduler listed them a few seconds ago."),
+      h("p", { class: "lead" }, "Messages between Dagway's services that could not be handled, as a scheduler listed them last."),
       bar(list.filter(({ id }) => selected.has(id)), redraw),
       more && h("p", { class: "faint" }, `There are more: these are the first ${list.length}.`),
       list.length ? table(list, redraw) : h("div", { class: "empty" }, h("p", {}, "There is no dead letter.")));
@@ -72,7 +72,8 @@ export function deadLetters(page) {
         const { results } = await send("POST", `dead-letters/bulk/${verb}`, { ids: letters.map(({ id }) => id) }, repeatable);
         selected.clear();
         const refused = results.filter(({ outcome }) => outcome === "refused");
-        if (results.length > refused.length) toast(`${label}: ${lettersOf(results.length - refused.length)}.`);
+        const done = results.filter(({ outcome }) => outcome === "done").length;
+        if (done) toast(`${label}: ${lettersOf(done)}.`);
         if (refused.length) toast(`${label}: ${lettersOf(refused.length)} refused. ${refused[0].message}`, "error");
         await page.refresh();
       },

@@ -14,19 +14,28 @@ export function system(page) {
   page.title("System");
   page.every(2000, async () => {
     const [{ workers }, { schedulers }, health] = await Promise.all([
-      get("workers", {}, page.signal), get("services/scheduler", {}, page.signal), get("health", {}, page.signal)]);
+      get("workers", {}, page.signal), get("services/scheduler", {}, page.signal), healthOf(page)]);
     page.show(
       h("div", { class: "heading" }, h("h1", {}, "System"), h("span", { class: "gap" }),
         mayChangeServer("admin") && h("a", { class: "button", href: to(["dead-letters"]) }, "Dead letters")),
       h("dl", { class: "facts" },
         fact("Gateway", badge(health.status)), fact("Version", health.version), fact("Up for", span(health.uptime)),
         fact("Metrics", h("a", { href: `api/v2/metrics${asQuery}` }, "Prometheus")), fact("API", h("a", { href: "api/v2/docs" }, "reference"))),
+      health.error && h("p", { class: "error call", key: "why" }, `The gateway is not healthy: ${health.error}.`),
       h("h2", {}, "Workers"),
+      (health.error || !schedulers.length) && workers.some(({ state }) => state === "lost") && h("p", { class: "reason", key: "unheard" },
+        "A worker that no scheduler hears looks lost, too."),
       workers.length ? table(page, workers) : h("div", { class: "empty" }, h("p", {}, "No worker is connected: runs wait until one is.")),
       h("h2", {}, "Schedulers"),
       schedulers.length ? services(schedulers) : h("div", { class: "empty" }, h("p", {}, "No scheduler is running: commands are kept and carried out later.")));
   });
 }
+
+/** What the gateway says of itself, also if it is not healthy: then it answers with an error. */
+const healthOf = (page) => get("health", {}, page.signal).catch((error) => {
+  if (!error.body?.version) throw error;
+  return error.body;
+});
 
 const table = (page, workers) => h("table", { class: "rows workers" },
   head("Health", "Worker", "Slots", wide("Version"), wide("Heard"), wide("Lease until"), mayChangeServer("manager") && actions()),
