@@ -24,6 +24,8 @@ T = TypeVar("T")
 _TRIES = 5
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 _UNAVAILABLE = frozenset({502, 503, 504})
+_UNKNOWN = {"outcome": "unknown"}
+"""Details of a 503 after which the request may have been carried out."""
 _OUTCOME_TRIES = 60
 _FOREIGN = "the answer lacks what was asked for: is this a Dagway gateway of the client's version?"
 _LATE = "carried out, but too late for its answer: read the result with another request"
@@ -138,10 +140,13 @@ def _text(value: Any) -> str:
 
 def _tries(request: Send, deadline: float | None = None) -> Exchange[HttpAnswer]:
     waits = islice(pauses(), _TRIES - 1)
+    unknown = None
     while True:
         answer = (yield request) or HttpAnswer()
         if answer.failure is None and answer.status not in _UNAVAILABLE:
             return answer
+        if _message(answer).get("details") == _UNKNOWN:
+            unknown = answer
         if not answer.repeat:
             break
         pause_s = max(next(waits, math.inf), _retry_after(answer))
@@ -150,6 +155,8 @@ def _tries(request: Send, deadline: float | None = None) -> Exchange[HttpAnswer]
         yield Delay(pause_s)
     if answer.failure is not None:
         raise connection_failed(f"{request.method} {request.path}", answer) from answer.failure
+    # That the last try changed nothing says nothing of an earlier one.
+    answer = unknown or answer
     raise ConnectionFailed(f"{request.method} {request.path}: the gateway answered {answer.status}{_reason(answer)}")
 
 
@@ -161,10 +168,17 @@ def connection_failed(what: str, answer: HttpAnswer) -> ConnectionFailed:
 
 def _reason(answer: HttpAnswer) -> str:
     """Return what the gateway says about it; nothing of the page of a proxy."""
+    message = _message(answer).get("message")
+    return f": {message}" if message else ""
+
+
+def _message(answer: HttpAnswer) -> Mapping[str, Any]:
+    """Return the JSON object in an answer; an empty one if there is none."""
     try:
-        return f": {json.loads(answer.content)['message']}"
-    except (ValueError, KeyError, TypeError):
-        return ""
+        found = json.loads(answer.content)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _retry_after(answer: HttpAnswer) -> float:

@@ -1,6 +1,7 @@
 """The errors of commands: a gateway refuses a request or does not answer, or a file is invalid."""
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from shared.errors import DagwayError
 
@@ -8,14 +9,20 @@ __all__ = ["GatewayError", "GatewayUnreachable", "WorkflowInvalid"]
 
 
 class GatewayError(DagwayError):
-    """The gateway refused a request. ``status`` is the HTTP status, ``error_code`` the code of the API."""
+    """The gateway refused a request.
+
+    ``status`` is the HTTP status, ``error_code`` the code of the API, ``body`` the answer.
+    """
 
     code: ClassVar[str] = "gateway"
 
-    def __init__(self, text: str, *, status: int = 0, error_code: str = "") -> None:
+    def __init__(
+        self, text: str, *, status: int = 0, error_code: str = "", body: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(text)
         self.status = status
         self.error_code = error_code
+        self.body = body or {}
 
 
 class GatewayUnreachable(GatewayError):

@@ -72,6 +72,13 @@ def test_a_gateway_that_never_answers_is_an_error_after_some_tries() -> None:
         play(calls.dag("a"), *[HttpAnswer(502, b"<html>")] * 5)
 
 
+def test_a_try_whose_outcome_is_not_known_counts_more_than_the_last() -> None:
+    unknown = ok({"message": "whether it was accepted is unknown", "details": {"outcome": "unknown"}}, 503)
+
+    with pytest.raises(ConnectionFailed, match="503: whether it was accepted is unknown"):
+        play(calls.start("a"), unknown, *[UNAVAILABLE] * 4)
+
+
 def test_a_refusal_says_why_and_is_not_repeated() -> None:
     refused = ok({"code": "not_found", "message": "There is no DAG 'a'", "details": {"x": 1}}, 404)
 

@@ -1,7 +1,7 @@
 """``dagway doctor``: check the connection to a server and the server's health."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version as installed_version
@@ -61,7 +61,7 @@ def _findings(gateway: Gateway) -> Iterator[Finding]:
     yield Finding("profiles", "ok", str(profiles_path(environment())))
     source = f"{connection.url} ({connection.source or 'default'})"
     try:
-        health = gateway.get("/health")
+        health = gateway.health()
     except GatewayUnreachable as error:
         yield Finding("gateway", "problem", error.what, connection.to_reach)
         return
@@ -77,14 +77,14 @@ def _findings(gateway: Gateway) -> Iterator[Finding]:
         yield Finding("access", "problem", str(error).partition(";")[0], str(error).partition("; ")[2])
         return
     yield Finding("access", "ok", "requests are allowed")
-    yield from about_services(workers, schedulers)
+    yield from about_services(workers, schedulers, healthy=health["status"] == "healthy")
     yield from about_dags(dags, unread)
     for pause in pauses:
         if pause["scope"] == "global":
             yield Finding("pause", "warning", f"everything is paused by {pause['pausedBy']}", "dagway resume --all")
 
 
-def about_health(health: dict[str, Any], source: str, own_version: str, now: datetime) -> Iterator[Finding]:
+def about_health(health: Mapping[str, Any], source: str, own_version: str, now: datetime) -> Iterator[Finding]:
     """Yield what the health of a gateway says."""
     if health["status"] == "healthy":
         yield Finding("gateway", "ok", f"{source}, version {health['version']}")
@@ -95,14 +95,18 @@ def about_health(health: dict[str, Any], source: str, own_version: str, now: dat
     schema = health.get("schemaRevision")
     if schema and schema["found"] != schema["expected"]:
         text = f"the database has schema {schema['found']}, the gateway expects {schema['expected']}"
-        yield Finding("schema", "problem", text, "dagway migrate")
+        # A gateway serves a database that a later version has migrated, and cannot migrate it.
+        if (schema["found"] or "") > schema["expected"]:
+            yield Finding("schema", "warning", text, "upgrade the gateway")
+        else:
+            yield Finding("schema", "problem", text, "dagway migrate")
     skew_s = abs((now - datetime.fromisoformat(health["timestamp"])).total_seconds())
     if skew_s > _MAX_SKEW_S:
         yield Finding("clock", "warning", f"this clock and the gateway's differ by {skew_s:.0f} s", "check NTP")
 
 
-def about_services(workers: dict[str, Any], schedulers: dict[str, Any]) -> Iterator[Finding]:
-    """Yield what the lists of workers and schedulers say."""
+def about_services(workers: dict[str, Any], schedulers: dict[str, Any], *, healthy: bool) -> Iterator[Finding]:
+    """Yield what the lists of workers and schedulers say. ``healthy``: whether the gateway is."""
     active = [each for each in schedulers["schedulers"] if each["status"] == "active"]
     if active:
         yield Finding("scheduler", "ok", f"{len(active)} active")
@@ -115,6 +119,12 @@ def about_services(workers: dict[str, Any], schedulers: dict[str, Any]) -> Itera
         yield Finding("workers", "ok", f"{len(live)} live, {free} free slots")
     elif any(each["state"] == "draining" for each in workers["workers"]):
         yield Finding("workers", "problem", "all are draining: no new run can start", "see dagway workers")
+    elif not (active and healthy):
+        # Without a scheduler or the broker nobody hears their heartbeats, and then all of them look lost.
+        yield Finding(
+            "workers", "warning", "none is heard, whether or not it is live", "first solve the other problems"
+        )
+        return
     else:
         yield Finding("workers", "problem", "none is live: no step can run", "start dagway worker")
     if lost:

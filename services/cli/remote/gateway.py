@@ -23,6 +23,9 @@ _OUTCOME_TRIES = 6
 """How often the outcome of an accepted write is asked for. The gateway waits some seconds for it each time."""
 _PASSING = frozenset({502, 503, 504})
 """Statuses that mean: try again."""
+_NOT_SENT = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
+"""After these errors nobody has the request."""
+_IN_DOUBT = "it is not known whether the server has stored this request: look before you repeat it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,16 @@ class Gateway:
         """Return the JSON of a resource. Parameters that are ``None`` or empty are left out."""
         return self._send("GET", _with_query(path, query))
 
+    def health(self) -> Mapping[str, Any]:
+        """Return what the gateway says about its health, also if it is not healthy."""
+        try:
+            found: Mapping[str, Any] = self.get("/health")
+        except GatewayError as error:
+            if "schemaRevision" not in error.body:
+                raise
+            return error.body
+        return found
+
     def post(self, path: str, body: Any = None) -> Any:
         """Send a write and return the JSON of the answer. A repetition has no second effect."""
         return self._send("POST", path, {} if body is None else body)
@@ -110,7 +123,7 @@ class Gateway:
         for stored in range(_OUTCOME_TRIES):
             try:
                 answer = self._answer(method, path, data, headers)
-            except GatewayUnreachable:
+            except GatewayError:
                 if stored:
                     break
                 raise
@@ -129,6 +142,7 @@ class Gateway:
     def _answer(
         self, method: str, path: str, data: bytes | None, headers: Mapping[str, str]
     ) -> urllib3.BaseHTTPResponse:
+        in_doubt = False
         for tries_left in reversed(range(_TRIES)):
             began = time.monotonic()
             try:
@@ -136,10 +150,17 @@ class Gateway:
             except urllib3.exceptions.HTTPError as error:
                 # If only one side speaks TLS, another try would not help.
                 if not tries_left or _speaks_other(error, time.monotonic() - began):
-                    self._unreachable(error)
+                    self._unreachable(error, f"; {_IN_DOUBT}" if in_doubt else "")
+                in_doubt = in_doubt or (method != "GET" and not isinstance(error, _NOT_SENT))
             else:
-                if answer.status not in _PASSING or not tries_left:
+                if answer.status not in _PASSING:
                     return answer
+                in_doubt = in_doubt or _outcome_is_unknown(answer)
+                if not tries_left:
+                    if not in_doubt:
+                        return answer
+                    # What the gateway says is about the last try only.
+                    raise GatewayError(f"{_IN_DOUBT}, and see `dagway doctor` for what is wrong", status=answer.status)
             self._pause(_PAUSE_S * (_TRIES - tries_left))
         raise AssertionError("the last try returns or raises")
 
@@ -177,11 +198,11 @@ class Gateway:
         named = {"Authorization": self.connection.authorization, "X-Dagway-Workspace": self.connection.workspace}
         return {name: value for name, value in named.items() if value}
 
-    def _unreachable(self, error: Exception) -> NoReturn:
+    def _unreachable(self, error: Exception, doubt: str = "") -> NoReturn:
         url = self.connection.url
         where = f" (from {self.connection.source})" if self.connection.source else ""
         raise GatewayUnreachable(
-            f"{self.connection.name} at {url}{where} cannot be reached: {_reason(error, url)}",
+            f"{self.connection.name} at {url}{where} cannot be reached: {_reason(error, url)}{doubt}",
             advice=self.connection.to_reach,
         ) from error
 
@@ -201,7 +222,15 @@ class Gateway:
         details = about.get("details")
         by_setting = isinstance(details, dict) and "setting" in details
         hint = f"; {self.connection.to_log_in}" if status == 401 and not by_setting else ""
-        raise GatewayError(f"{text}{hint}", status=status, error_code=str(about.get("code", "")))
+        raise GatewayError(f"{text}{hint}", status=status, error_code=str(about.get("code", "")), body=about)
+
+
+def _outcome_is_unknown(answer: urllib3.BaseHTTPResponse) -> bool:
+    """Return whether the gateway says that a write may have been carried out all the same."""
+    try:
+        return bool(json.loads(answer.data)["details"]["outcome"] == "unknown")
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def _with_query(path: str, query: Mapping[str, Any]) -> str:

@@ -107,7 +107,7 @@ def events_command(gateway: Gateway, *, dag: str, run: str, run_id: str, last_id
     on, until Ctrl-C. After a lost connection the command goes on without a gap; with --after, so does a new command.
     """
     # A stream is opened again for minutes; a server that was never there is a mistake.
-    gateway.get("/health")
+    gateway.health()
     where = "/events"
     if dag:
         where = f"{path('dag-runs', name_on_server(gateway, dag), run or run_id or LATEST)}/events"

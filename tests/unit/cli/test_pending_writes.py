@@ -9,7 +9,7 @@ import urllib3
 from click.testing import CliRunner
 
 from services.cli import cli
-from services.cli.errors import GatewayError
+from services.cli.errors import GatewayError, GatewayUnreachable
 from services.cli.remote import gateway as sending
 from services.cli.remote.gateway import Gateway, ServerConnection
 
@@ -91,3 +91,46 @@ def test_a_gateway_that_fails_after_it_has_stored_a_write_does_not_hide_that(
 
     with pytest.raises(GatewayError, match="has stored this request and will carry it out"):
         Gateway(ServerConnection("http://gateway")).post("/dags/w/start")
+
+
+UNKNOWN = (503, {"code": "service_unavailable", "message": "unknown", "details": {"outcome": "unknown"}})
+LOST = urllib3.exceptions.ProtocolError("gone")
+
+
+@pytest.mark.parametrize("first", [UNKNOWN, LOST], ids=["not confirmed", "not answered"])
+def test_a_write_is_in_doubt_if_an_earlier_try_may_have_been_stored(
+    first: Any, sent: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the broker is lost during the first try, and away during the others."""
+    away = {"code": "service_unavailable", "message": "The message broker is unavailable; nothing was changed."}
+
+    def answer(_: str) -> tuple[int, Any]:
+        if len(sent) > 1:
+            return 503, away
+        if isinstance(first, Exception):
+            raise first
+        return UNKNOWN
+
+    answer_with(monkeypatch, sent, answer)
+
+    with pytest.raises(GatewayError, match="not known whether the server has stored this request: look before"):
+        Gateway(ServerConnection("http://gateway")).post("/dags/w/start")
+
+
+def test_a_gateway_that_is_lost_during_a_write_leaves_it_in_doubt(
+    sent: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = urllib3.exceptions.NewConnectionError(urllib3.connection.HTTPConnection("gateway"), "refused")
+
+    def answer(_: str) -> tuple[int, Any]:
+        raise LOST if len(sent) == 1 else refused
+
+    answer_with(monkeypatch, sent, answer)
+    gateway = Gateway(ServerConnection("http://gateway"))
+
+    with pytest.raises(GatewayUnreachable, match="not known whether the server has stored this request"):
+        gateway.post("/dags/w/start")
+    sent.clear()
+    with pytest.raises(GatewayUnreachable) as read:
+        gateway.get("/dags/w")
+    assert "not known" not in str(read.value)
