@@ -137,6 +137,7 @@ def test_a_running_run_in_which_nothing_runs_says_what_it_waits_for(live: Live) 
     assert seen["counts"]["running"] == len(seen["running"])
     assert {each["name"]: each.get("failedStep") for each in seen["failed"]}["fails"] == "s"
     assert seen["counts"]["failed"] >= 1
+    assert seen["counts"]["schedulers"] == len(live.get("/services/scheduler")["schedulers"]) == 1
     assert [(each["id"], each["live"], each["slots"]) for each in seen["workers"]] == [("w1", True, 20)]
     asked = {(each["name"], each["stepName"]) for each in seen["approvals"]}
     live.dag("gate", "type: graph\nsteps:\n  - {name: sign off, type: hitl}\n  - {name: busy, command: sleep 300}\n")

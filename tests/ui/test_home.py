@@ -3,11 +3,27 @@
 import re
 from pathlib import Path
 
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from tests.harness.browser import watched
 from tests.harness.cluster import Embedded
 from tests.ui.conftest import MOST_REQUESTS, Look, origin
+
+
+def test_home_says_that_no_scheduler_runs(look: Look) -> None:
+    def without(route: Route) -> None:
+        answer = route.fetch().json()
+        answer["counts"]["schedulers"] = 0
+        route.fulfill(json=answer)
+
+    with look() as page:
+        told = page.get_by_role("alert").filter(has_text="No scheduler is running: no run starts or ends")
+        expect(page.get_by_role("heading", name="Home")).to_be_visible()
+        expect(told).to_have_count(0)
+        page.route("**/overview", without)
+        expect(told).to_be_visible()
+        page.unroute("**/overview")
+        expect(told).to_have_count(0)
 
 
 def test_home_answers_the_nights_questions_at_once(look: Look, system: Embedded, tmp_path: Path) -> None:

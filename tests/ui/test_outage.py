@@ -150,6 +150,25 @@ def test_what_no_scheduler_has_recorded_yet_is_not_said_to_be_done(look: Look, s
     assert system.client.ask("POST", "/dag-runs/unrecorded/r1/stop").status == 200
 
 
+def test_runs_whose_change_is_not_recorded_yet_are_not_counted_as_done(look: Look, system: Deployment) -> None:
+    system.client.create("unrecorded-bulk", "steps: [{name: s, command: exit 3}]\n")
+    system.client.start("unrecorded-bulk")
+    system.client.until("failed", "unrecorded-bulk")
+    with look("#/runs?name=unrecorded-bulk") as page:
+        page.evaluate("""() => { window.said = [];
+          const tell = ({ addedNodes }) => window.said.push(...[...addedNodes].map((each) => each.textContent));
+          const watch = new MutationObserver((changes) => changes.forEach(tell));
+          watch.observe(document.querySelector(".toasts"), { childList: true }); }""")
+        result = {"name": "unrecorded-bulk", "dagRunId": "r1", "outcome": "accepted"}
+        page.route("**/bulk/retry", lambda route: route.fulfill(json={"results": [result]}))
+        page.get_by_label("Select unrecorded-bulk r1").check()
+        page.get_by_role("button", name="Retry 1").click()
+        page.get_by_role("dialog").get_by_role("button", name="Retry 1 run").click()
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        [said] = page.evaluate("window.said")
+        assert said.startswith("Accepted, but not recorded yet")
+
+
 @pytest.mark.parametrize("leave", ["Cancel", "Home"])
 def test_an_action_that_fails_after_its_dialog_was_closed_is_told(look: Look, system: Deployment, leave: str) -> None:
     name = f"closed-{leave.lower()}"

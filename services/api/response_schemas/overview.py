@@ -24,7 +24,7 @@ __all__ = [
 
 
 class OverviewCountsSchema(Schema):
-    """Runs by what they do now, and runs that ended in the last 24 hours by result; DAGs in all."""
+    """Runs by what they do now, and runs that ended in the last 24 hours by result; DAGs and schedulers in all."""
 
     running: int
     queued: int
@@ -34,6 +34,9 @@ class OverviewCountsSchema(Schema):
     aborted: int
     dags: int
     faultyDags: int = Field(description="DAGs whose spec has errors, so that they start no run")
+    schedulers: int = Field(
+        description="live schedulers; without one nothing starts or ends, and all workers look lost"
+    )
 
 
 class ApprovalSchema(Schema):

@@ -112,6 +112,7 @@ def _overview(call: Call) -> dict[str, Any]:
             "aborted": ended.get(RunStatus.ABORTED, 0),
             "dags": active.dags,
             "faultyDags": active.faulty_dags,
+            "schedulers": len(reads.services("scheduler", since=call.now - call.deps.service_alive)),
         },
         "running": shown(runs[RunStatus.RUNNING]),
         # A retry queues an old run anew.

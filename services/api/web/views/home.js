@@ -39,6 +39,8 @@ export function home(page) {
     page.show(
       h("div", { class: "heading" }, h("h1", {}, "Home"), seen.pauses.map((each) => h("a", { class: "badge is-waiting", href: "#/queues",
         key: `${each.scope} ${each.name}`, title: each.reason }, `${each.scope === "global" ? "everything" : `${each.scope} ${each.name}`} is paused`))),
+      seen.counts.schedulers === 0 && h("p", { class: "error call", role: "alert", key: "schedulers" },
+        "No scheduler is running: no run starts or ends, commands are kept and carried out later, and workers look lost."),
       seen.counts.dags === 0 && h("div", { class: "empty", key: "none" }, h("p", {}, "There are no DAGs yet."),
         h("p", {}, h("a", { href: "#/dags" }, "Create the first one"))),
       counters(seen),
