@@ -200,7 +200,7 @@ def test_a_lock_names_its_holder(rig: Asker) -> None:
     assert rig.why_step("r2") == "lock table, held by a/r1 (work)"
     rig.end("r1/work")
     rig.admit()
-    assert rig.why_step("r2") == "a worker with a free slot"
+    assert rig.why_step("r2") == "no live worker"
 
 
 def test_a_rate_limit_says_when_the_next_start_may_be(rig: Asker) -> None:
@@ -241,7 +241,7 @@ def test_the_command_line_tells_the_same(rig: Asker) -> None:
         "a: no schedule starts it",
         "a/r3 is queued, waits for: queue a is full (2/1): a/r1, a/r2",
         "a/r2, step work, waits for: lock table, held by a/r1 (work)",
-        "a/r1, step work, waits for: a worker with a free slot",
+        "a/r1, step work, waits for: no live worker",
     ]
     assert told[1].output == "a/r2, step work, waits for: lock table, held by a/r1 (work)\n"
     assert (told[2].exit_code, "nobody" in told[2].output) == (1, True)

@@ -43,7 +43,7 @@ def _worker_reason(selector: Mapping[str, str], workers: Mapping[str, RunningWor
     if fitting:
         names = ", ".join(fitting)
         return f"a worker that takes new runs: {names} {'is' if len(fitting) == 1 else 'are'} draining"
-    return str(no_worker(selector, ()) or "a worker with a free slot")
+    return str(no_worker(selector, ()) or "no live worker")
 
 
 def _pool_reason(wait: NodeWait, pool: PoolRow) -> str:

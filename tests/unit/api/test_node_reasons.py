@@ -16,7 +16,7 @@ LIVE, DRAINING = RunningWorker(GPU), RunningWorker(GPU, draining=True)
 @pytest.mark.parametrize(
     ("selector", "workers", "reason"),
     [
-        ({}, {}, "a worker with a free slot"),
+        ({}, {}, "no live worker"),
         (GPU, {}, "no live worker with labels gpu=yes"),
         (GPU, {"w1": RunningWorker({})}, "no live worker with labels gpu=yes"),
         (GPU, {"w1": LIVE, "w2": DRAINING}, "a worker with a free slot"),
