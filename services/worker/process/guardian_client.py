@@ -27,6 +27,7 @@ __all__ = ["GuardianClient", "GuardianLost", "Process"]
 _log = logging.getLogger(__name__)
 _HEADER = struct.Struct(">I")
 _REPLY_S = 15.0
+_SEND_TIMEOUT = struct.pack("ll", int(_REPLY_S), 0)
 _LOST = "the worker's guardian process has ended, so no step can run: restart the worker"
 _SPAWNER_LOST = "the process that starts the steps of this step's user was killed, and with it the steps"
 _MOST_SPAWNERS = 32
@@ -91,13 +92,17 @@ class _Link:
     """One connection to the guardian or a spawner. Thread-safe.
 
     ``on_end`` is called once, on the reader thread, when the other end has closed, before anybody who waits hears of
-    it. ``lost`` is the text of the ``GuardianLost`` that callers then get.
+    it. ``lost`` is the text of the ``GuardianLost`` that callers then get. ``end`` ends the other process if it
+    answers or takes nothing: it may have been stopped.
     """
 
-    def __init__(self, sock: socket.socket, lost: str, on_end: "Callable[[_Link], None]") -> None:
+    def __init__(
+        self, sock: socket.socket, lost: str, on_end: "Callable[[_Link], None]", end: Callable[[], object] | None = None
+    ) -> None:
         self._sock = sock
         self._lost_text = lost
         self._on_end = on_end
+        self._end_other = end
         self._lock = threading.Lock()
         self._count = 0
         self._waiting: dict[int, Process] = {}
@@ -144,7 +149,13 @@ class _Link:
         number = self.number()
         self._replies[number] = reply
         self.send({"op": op, "req": number, **about})
-        return reply.result(_REPLY_S)
+        try:
+            return reply.result(_REPLY_S)
+        except TimeoutError:
+            if self._end_other is None:
+                raise
+            self._end_other()
+            raise GuardianLost(self._lost_text) from None
 
     def send(self, request: dict[str, Any], fds: tuple[int, ...] = ()) -> None:
         """Send one request, with the descriptors ``fds`` if any. Raises ``GuardianLost``."""
@@ -159,6 +170,8 @@ class _Link:
                 if sent < len(data):
                     self._sock.sendall(data[sent:])
         except OSError as error:
+            if self._end_other is not None:
+                self._end_other()
             raise GuardianLost(self._lost_text) from error
 
     def shut(self) -> None:
@@ -317,14 +330,15 @@ class GuardianClient:
         """End what is left of a user's processes, unless one is awaited. Return whether the user is free."""
         with self._users_lock:
             link = self._spawners.get(user)
-            if link is None:
-                return True
-            if not link.idle:
+            if link is not None and not link.idle:
                 return False
-            del self._spawners[user]
-        link.shut()
-        link.close()
-        return True
+            self._spawners.pop(user, None)
+        # Also without a link: a spawner that was told to end may have been stopped before.
+        left = self._main.ask("end", {"uid": user.uid})
+        if link is not None:
+            link.shut()
+            link.close()
+        return left == 0
 
     def close(self) -> None:
         """End every guarded process and the guardian itself, and wait for the guardian's end."""
@@ -340,9 +354,10 @@ class GuardianClient:
             if link is None:
                 self._end_idle_spawner()
                 ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+                ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _SEND_TIMEOUT)
                 with theirs:
                     self._main.send({"op": "user", "uid": user.uid, "gid": user.gid}, (theirs.fileno(),))
-                link = _Link(ours, _SPAWNER_LOST, self._spawner_ended)
+                link = _Link(ours, _SPAWNER_LOST, self._spawner_ended, lambda: self._main.ask("end", {"uid": user.uid}))
             self._spawners[user] = link
             return link
 

@@ -19,10 +19,12 @@ runs the registered cleanups (*wills*) and exits.
     will {id, files, argv}       if the worker dies, remove these files or empty folders and run this program; no reply
     unwill {id}                  withdraw a will: the worker cleaned up itself; no reply
     user {uid, gid}              fork a spawner for this user, which serves the socket sent with the request; no reply
+    end {req, uid}               kill the spawners of this user and what they started; reply {req, left}
 
 A *spawner* is a guardian that has become a step user for good. So the steps of this user are started without a fork of
 a privileged process for each. A step can kill the spawner of its own user, and with it the other steps of this user;
-the guardian then kills what is left of them.
+the guardian then kills what is left of them. A step can also stop it (SIGSTOP), so what must end for certain the
+guardian kills itself.
 
 The guardian does not read the output of steps, has no timeouts for them and does not know what a step is.
 """
@@ -43,6 +45,7 @@ from typing import Any
 
 from services.worker.process.guardian.cgroups import AskedGroups, StepGroups, limit_reached
 from services.worker.process.guardian.cleanups import run_cleanups
+from services.worker.process.guardian.find_program import find_program
 from services.worker.process.guardian.process_tree import KILL_TRIES_S, MARK, PAUSE_S, KeptTree, ProcessTree, kill_each
 from services.worker.process.guardian.remembered_tree import RememberedTree, spawner_mark
 from shared.system.proc import has_open
@@ -77,7 +80,7 @@ class Guardian:
         self._cpu_s = cpu_s
         self._portable = portable
         self._tree: ProcessTree = RememberedTree() if portable else KeptTree()
-        self._spawners: set[int] = set()
+        self._spawners: dict[int, int] = {}  # by pid: the user
         self._killed_spawners: set[int] = set()
         self._pids: dict[int, int] = {}
         self._ids: dict[int, int] = {}
@@ -142,6 +145,8 @@ class Guardian:
         elif op == "holders":
             left = sum(has_open(pid, request["files"]) for pid in self._orphans())
             self._send({"req": request["req"], "left": left})
+        elif op == "end":
+            self._send({"req": request["req"], "left": self._end_spawners(request["uid"])})
         else:
             pid = self._pids.get(request["id"], request["pid"])
             left = self._kill(pid, request["mark"]) if op == "kill" else len(self._tree.of_step(pid, request["mark"]))
@@ -184,7 +189,7 @@ class Guardian:
                 _, hard = resource.getrlimit(resource.RLIMIT_CPU)
                 resource.setrlimit(resource.RLIMIT_CPU, (self._cpu_s, hard))
             os.chdir(request["cwd"])
-            path = _resolve(argv[0], env.get("PATH", os.defpath))
+            path = find_program(argv[0], env.get("PATH", os.defpath))
             pid = self._start(path, argv, env, fds)
         except (OSError, ValueError) as error:
             number, what = (error.errno, error.filename) if isinstance(error, OSError) else (errno.EINVAL, None)
@@ -245,7 +250,7 @@ class Guardian:
                 theirs.close()
                 self._asking[ours.fileno()] = ours, pid
                 self._poll.register(ours, select.POLLIN)
-            self._spawners.add(pid)
+            self._spawners[pid] = uid
             self._tree.begin(spawner_mark(pid), pid)
         os.close(fd)
 
@@ -278,10 +283,21 @@ class Guardian:
         finally:
             os._exit(code)
 
+    def _end_spawners(self, uid: int) -> int:
+        """Kill the spawners of a user and all that they started; return how many processes are left."""
+        left = mine = {pid for pid, owner in self._spawners.items() if owner == uid}
+        give_up = time.monotonic() + KILL_TRIES_S
+        while left and time.monotonic() < give_up:
+            kill_each(left)
+            time.sleep(PAUSE_S)
+            self._reap()
+            left = self._tree.left_by(mine, self._spawners.keys() - mine)
+        return len(left)
+
     def _kill_orphans(self) -> None:
         """Kill what killed spawners left. If portable, there is no second time: no orphan of them is reaped here."""
         give_up = time.monotonic() + KILL_TRIES_S
-        while victims := self._tree.left_by(self._killed_spawners, self._spawners):
+        while victims := self._tree.left_by(self._killed_spawners, self._spawners.keys()):
             kill_each(victims)
             if not self._portable or time.monotonic() > give_up:
                 return
@@ -301,7 +317,7 @@ class Guardian:
                 # A spawner that ended by itself has left nothing.
                 if pid in self._spawners and status != 0:
                     self._killed_spawners.add(pid)
-                self._spawners.discard(pid)
+                self._spawners.pop(pid, None)
                 if self._killed_spawners:
                     self._kill_orphans()
                 continue
@@ -311,7 +327,7 @@ class Guardian:
             self._send({"id": name, "pid": pid, **({"code": code} if code >= 0 else {"signal": -code}), **facts})
 
     def _orphans(self) -> set[int]:
-        return self._tree.orphans(self._ids.keys() | self._spawners)
+        return self._tree.orphans(self._ids.keys() | self._spawners.keys())
 
     def _end_group(self, pid: int) -> str:
         """Remove the control group of a process that has ended; return the limit that it ran into."""
@@ -354,19 +370,6 @@ class Guardian:
             time.sleep(PAUSE_S)
         if isinstance(self._groups, StepGroups):
             self._groups.end_all()
-
-
-def _resolve(program: str, search: str) -> str:
-    """Find a program as a shell does: in the directories of the step's PATH, relative to the step's directory."""
-    if "/" in program:
-        return program
-    candidates = [f"{folder or '.'}/{program}" for folder in search.split(":")]
-    for path in candidates:
-        # access() first: most folders do not have the program, and access() is the fastest test to fail.
-        if os.access(path, os.X_OK) and os.path.isfile(path):
-            return path
-    denied = any(map(os.path.isfile, candidates))
-    raise OSError(errno.EACCES if denied else errno.ENOENT, "executable file not found", program)
 
 
 def main(fd: int, words: Iterable[str]) -> None:
