@@ -83,6 +83,8 @@ def decode(data: bytes) -> Envelope:
     data, has_raw, raw = data.partition(_RAW)
     if b"\\u0000" in data:
         data = _NUL.sub(rb"\1", data)
+        if _NUL.search(data):
+            raise DecodeFailed("not JSON: a NUL inside the escape of another")
     try:
         peek = _Peek.model_validate_json(data)
     except ValidationError as error:

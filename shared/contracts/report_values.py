@@ -41,8 +41,8 @@ def _checked_time(moment: datetime) -> datetime:
     return moment
 
 
-Code = Annotated[int, Field(ge=-(2**31), lt=2**31)]
-"""An exit code."""
+Code = Annotated[int, Field(gt=-(2**31), lt=2**31)]
+"""An exit code. Not the least integer: in ``-2147483648::INTEGER``, Postgres casts before it negates."""
 Count = Annotated[int, Field(ge=0, lt=2**31)]
 """The number of a node or an attempt, or of how many there are of something."""
 Size = Annotated[int, Field(ge=0, lt=2**63)]

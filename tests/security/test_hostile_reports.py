@@ -43,13 +43,15 @@ _EVENTS: dict[str, list[Any]] = {
 _CHUNKS: dict[str, list[Any]] = {"seq": [2**31, -1], "offset": [2**63, -1], "run_attempt": [-1], "number": [2**31]}
 _ENDS: dict[str, list[Any]] = {
     "started_at": [_AFTER_UTC, _NO_ZONE],
-    "exit_code": [2**31],
+    "exit_code": [2**31, -(2**31)],
     "log_bytes": [{"stdout": 2**63}],
     "retry_interval_s": ["NaN", "Infinity"],
     "progress": [{"current": "Infinity", "total": "Infinity"}, {"current": 1, "total": 0}],
     "next_start": [{"token": "t", "at": _NO_ZONE}],
 }
 _ASKS: dict[str, list[Any]] = {"waited_s": [1e12, -1e12, "NaN"]}
+_HIDDEN_NUL = "\\u00\\u000000"
+"""No JSON, until the NUL in its middle is removed: then it is one."""
 _COMMAND = "steps:\n  - name: s\n    command: echo one\n"
 _CALL = "steps:\n  - name: s\n    call: harmless\n"
 _EVALUATED = "steps:\n  - name: s\n    call: ${DAG}\n"
@@ -75,6 +77,19 @@ def test_a_heartbeat_that_cannot_be_stored_is_unreadable_and_stops_no_scheduler(
     stack.worker.beat()
     eventually(lambda: stack.deaths or [row["worker_id"] for row in stack.rows(t.workers)] == ["w1"])
     eventually(lambda: stack.deaths or _count() - unreadable == len(hostile))
+    assert stack.deaths == []
+
+
+def test_a_nul_around_another_is_unreadable_and_stops_no_scheduler(stack: Stack) -> None:
+    stack.scheduler()
+    beat = Heartbeat(worker_id="w9", incarnation="i", host="HERE", version="0", started_at=_NOW, at=_NOW, slots=1)
+    unreadable = _count()
+
+    _send(stack, HEARTBEATS, _changed(beat).replace(b"HERE", _HIDDEN_NUL.encode()))
+
+    stack.worker.beat()
+    eventually(lambda: stack.deaths or [row["worker_id"] for row in stack.rows(t.workers)] == ["w1"])
+    eventually(lambda: stack.deaths or _count() - unreadable == 1)
     assert stack.deaths == []
 
 
