@@ -93,6 +93,17 @@ def test_a_nul_around_another_is_unreadable_and_stops_no_scheduler(stack: Stack)
     assert stack.deaths == []
 
 
+def test_a_heartbeat_makes_a_scheduler_send_few_messages(stack: Stack) -> None:
+    stack.scheduler()
+
+    stack.worker.beat(*(f"t{number}" for number in range(3000)))
+    eventually(lambda: len(stack.worker.told) >= 500)
+    stack.worker.beat("last")
+
+    eventually(lambda: stack.worker.told[-1].token == "last")
+    assert len(stack.worker.told) == 501
+
+
 def test_a_report_about_a_node_that_cannot_be_stops_no_scheduler(stack: Stack) -> None:
     stack.scheduler()
     stack.dag("d", "steps:\n  - echo one\n")

@@ -32,6 +32,8 @@ _log = logging.getLogger(__name__)
 
 _GATHER_S = 0.5
 """How long heartbeats are collected, so that those of several workers share one transaction."""
+_MOST_STALE = 500
+"""For how many stale attempts a heartbeat is answered; the next one is for the others. A stolen key can name any."""
 _STOPPED = frozenset({"step", "prepare"})
 """The kinds of node that the stop of a run ends. Handlers and follow-ups run after the stop."""
 
@@ -143,7 +145,7 @@ class HeartbeatRecords:
         for worker_id in holders:
             # A token is stale if no open attempt has it. An attempt whose start is not recorded yet is open. If one of
             # its chain is open, the worker has gone on, and the report of that is not recorded yet.
-            stale = [token for token in newest[worker_id].tokens if token not in known]
+            stale = [token for token in dict.fromkeys(newest[worker_id].tokens) if token not in known][:_MOST_STALE]
             open_elsewhere = batch.tx.leases.open_chains(stale) if stale else set()
             halts.extend(
                 Halt(worker_id, token, revoked=True, reason="stale token")
