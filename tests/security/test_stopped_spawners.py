@@ -19,11 +19,12 @@ from services.worker.process.supervisor import StopRequest, Supervisor
 from shared.ids import new_token
 from tests.harness.cluster import gone, pid_in
 from tests.harness.eventually import eventually
+from tests.security.conftest import FIRST_UID
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can start steps of several users")
 
 T = TypeVar("T")
-_USER = StepUser(31_000, 31_000)
+_USER = StepUser(FIRST_UID, FIRST_UID)
 _STOPPER = """
 echo $PPID > {folder}/spawner
 setsid sh -c 'echo $$ > {folder}/left; until test -e {folder}/now; do sleep 0.05; done; kill -STOP {spawner}
