@@ -220,14 +220,15 @@ class Worker:
         """Take no new runs, wait at most ``drain_s`` for running attempts, stop the rest, and end.
 
         In that time, the worker still takes the next steps of the runs that it works on, because they share its files.
-        Stopped attempts are reported as ``broken``. Safe to call twice, or before ``start``.
+        Stopped attempts are reported as ``broken``. Safe to call twice, or before ``start``. Without its guardian the
+        worker takes no further steps: each would fail at once, and the retries of a step within seconds.
         """
         if self._stopped:
             return
         self._stopped = True
         if self._running and self._intake is not None:
             deadline = time.monotonic() + drain_s
-            if drain_s and self.attempts.tokens():
+            if drain_s and self.attempts.tokens() and not self._guardian.lost:
                 _log.info("worker.draining", extra={"worker_id": self._settings.worker_id, "at_most_s": drain_s})
                 self._intake.drain()
                 self._draining = True

@@ -248,6 +248,8 @@ class GuardianClient:
         self._keep_lock = threading.Lock()
         self._kept_cleanups: dict[str, int] = {}
         self._closed = False
+        self.lost = False
+        """Whether the guardian has died, so that no step can run any more."""
         self._users_lock = threading.Lock()
         self._spawners: dict[StepUser, _Link] = {}
         """The spawner of each user; the one used last comes last."""
@@ -386,6 +388,7 @@ class GuardianClient:
     def _guardian_ended(self, link: _Link) -> None:
         if self._closed:
             return
+        self.lost = True
         _log.error("guardian.lost", extra={"pid": self.pid, "next": "the worker ends; start it again"})
         self._shut_spawners()
         if self._process.portable:
