@@ -105,6 +105,29 @@ def test_a_file_that_may_not_be_used_ends_a_command_with_one_line() -> None:
     assert re.fullmatch(r"dagway: /sys/\S+: (Operation not permitted|Permission denied|Read-only .*)\n", done.stderr)
 
 
+def test_a_file_in_the_place_of_a_folder_ends_a_command_with_one_line(tmp_path: Path) -> None:
+    (tmp_path / ".local").touch()
+    (tmp_path / "w.yaml").write_text("steps: [echo hi]\n")
+    (tmp_path / "w.test.yaml").write_text("cases: [{name: a, expect: {status: succeeded}}]\n")
+    in_vain = {
+        "completion bash --install": r"/\S+: Not a directory",
+        "test w.test.yaml --junit w.yaml/results.xml": "w.yaml: File exists",
+        f"up --data-dir {'a' * 300}": r"/\S+: File name too long",
+    }
+
+    for command, said in in_vain.items():
+        done = subprocess.run(
+            [OWN_PROGRAM, *command.split()],
+            env={**os.environ, "HOME": str(tmp_path)},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert re.fullmatch(f"(.*\n)*dagway: {said}\n", done.stderr), done.stderr
+
+
 def test_a_reader_that_has_seen_enough_ends_a_command_without_a_word() -> None:
     command = subprocess.Popen([OWN_PROGRAM, "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert command.stdout is not None
