@@ -27,6 +27,9 @@ _NOT_SENT = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTi
 """After these errors nobody has the request."""
 _IN_DOUBT = "it is not known whether the server has stored this request: look before you repeat it"
 
+_TO_LOG_IN = "give a token by --token or DAGWAY_AUTH_TOKEN, or a profile by dagway config set"
+_TO_LOG_IN_BASIC = f"set DAGWAY_AUTH_BASIC_USERNAME and DAGWAY_AUTH_BASIC_PASSWORD, {_TO_LOG_IN}"
+
 
 @dataclass(frozen=True, slots=True)
 class ServerConnection:
@@ -39,9 +42,12 @@ class ServerConnection:
     workspace: str = ""
     """The workspace that all requests name; empty: the default workspace."""
     name: str = "the gateway"
-    """What the server is called in messages. ``to_reach`` and ``to_log_in`` say what to do if that fails."""
+    """What the server is called in messages. ``to_reach`` and ``to_log_in`` say what to do if that fails.
+
+    An empty ``to_log_in`` stands for what gateways take.
+    """
     to_reach: str = "start one with `dagway up`, or give another by --url or DAGWAY_URL"
-    to_log_in: str = "give a token by --token or DAGWAY_AUTH_TOKEN, or a profile by dagway config set"
+    to_log_in: str = ""
 
 
 def path(*parts: str) -> str:
@@ -129,7 +135,7 @@ class Gateway:
                 raise
             if stored and answer.status in _PASSING:
                 break
-            content = self._content(answer.status, answer.data)
+            content = self._content(answer)
             if answer.status != _ACCEPTED:
                 return content
             self._pause(_PAUSE_S)
@@ -178,7 +184,7 @@ class Gateway:
                 answer.close()
                 raise GatewayUnreachable(f"{self.connection.name} at {self.connection.url} answered {answer.status}")
             if answer.status != 200:
-                self._content(answer.status, answer.data)
+                self._content(answer)
         except urllib3.exceptions.HTTPError as error:
             self._unreachable(error)
         return self._pieces(answer)
@@ -206,9 +212,10 @@ class Gateway:
             advice=self.connection.to_reach,
         ) from error
 
-    def _content(self, status: int, data: bytes) -> Any:
+    def _content(self, answer: urllib3.BaseHTTPResponse) -> Any:
+        status = answer.status
         try:
-            content = json.loads(data) if data else {}
+            content = json.loads(answer.data) if answer.data else {}
         except ValueError as error:
             doubt = f"check that this is the URL of {self.connection.name}"
             if status == 400 and self.connection.url.startswith("http:"):  # what proxies with TLS answer
@@ -221,8 +228,13 @@ class Gateway:
         # A token does not help against what a setting of the server forbids to all.
         details = about.get("details")
         by_setting = isinstance(details, dict) and "setting" in details
-        hint = f"; {self.connection.to_log_in}" if status == 401 and not by_setting else ""
+        hint = f"; {self._to_log_in(answer)}" if status == 401 and not by_setting else ""
         raise GatewayError(f"{text}{hint}", status=status, error_code=str(about.get("code", "")), body=about)
+
+    def _to_log_in(self, answer: urllib3.BaseHTTPResponse) -> str:
+        if self.connection.to_log_in:
+            return self.connection.to_log_in
+        return _TO_LOG_IN_BASIC if answer.headers.get("WWW-Authenticate", "").startswith("Basic") else _TO_LOG_IN
 
 
 def _outcome_is_unknown(answer: urllib3.BaseHTTPResponse) -> bool:

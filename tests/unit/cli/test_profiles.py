@@ -4,9 +4,11 @@ import stat
 from pathlib import Path
 
 import pytest
+import urllib3
 from click.testing import CliRunner
 
 from services.cli import cli
+from services.cli.errors import GatewayError
 from services.cli.profiles import Profile, Profiles, read_profiles, write_profiles
 from services.cli.remote.connecting import connection_of
 from services.cli.remote.gateway import Gateway, ServerConnection
@@ -141,3 +143,17 @@ def test_a_change_of_the_whole_server_names_no_workspace(monkeypatch: pytest.Mon
     ran = CliRunner().invoke(cli, ["workers", *command], env={"DAGWAY_WORKSPACE": "acme"})
 
     assert (ran.exit_code, named) == (0, [""]), ran.output
+
+
+@pytest.mark.parametrize(("scheme", "basic"), [("Basic", True), ("Bearer", False)])
+def test_the_basic_user_is_named_only_to_those_whose_gateway_has_one(
+    monkeypatch: pytest.MonkeyPatch, scheme: str, basic: bool
+) -> None:
+    answer = urllib3.HTTPResponse(body=b"{}", status=401, headers={"WWW-Authenticate": f'{scheme} realm="restricted"'})
+    monkeypatch.setattr(Gateway, "_answer", lambda *_: answer)
+
+    with pytest.raises(GatewayError) as refused:
+        Gateway(ServerConnection("http://gateway")).get("/dags")
+
+    assert ("set DAGWAY_AUTH_BASIC_USERNAME" in str(refused.value)) == basic
+    assert "give a token by --token" in str(refused.value)
