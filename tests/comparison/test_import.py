@@ -10,13 +10,16 @@ from pathlib import Path
 import pytest
 
 from services.importing.dagu import import_dagu
+from services.importing.dagu_home import DaguHome, open_home
 from services.verify import check_database
 from shared.clock import utc_now
+from shared.errors import ConfigInvalid
 from shared.settings.config import load_config
 from shared.store.engine import open_engine
 from shared.store.reads.reader import Reads
 from tests.comparison.sides import dagu
 from tests.comparison.workflows import FAMILIES, workflows
+from tests.harness.eventually import eventually
 
 COUNT = int(os.environ.get("COMPARE_COUNT", "36"))
 SEED = int(os.environ.get("COMPARE_SEED", "20261127"))
@@ -34,6 +37,14 @@ def test_a_home_of_a_real_dagu(tmp_path: Path) -> None:
     ran = {name: result for name, result in found.items() if "status" in result}
     config = load_config({"data_dir": str(tmp_path / "data")}, {}, terminal=False)
 
+    def idle() -> DaguHome:
+        try:
+            return open_home(tmp_path / "dagu")
+        except ConfigInvalid as error:
+            raise AssertionError(str(error)) from error
+
+    # A run of Dagu is a process of its own, and may end after the server, or leave its heartbeat for a minute.
+    eventually(idle)
     report = import_dagu(config, tmp_path / "dagu", "test")
 
     assert {each.check.name: each.shown for each in check_database(config, utc_now()) if each.count} == {}
