@@ -1,6 +1,7 @@
 """Choose the shell that runs a text, and build its argument vector."""
 
 import os
+import shutil
 from collections.abc import Sequence
 
 from shared.language.expansion.expand import Scope, expand
@@ -24,9 +25,12 @@ _TEXT_FOLLOWS = frozenset({"-c", "-command"})
 
 
 def default_shell() -> tuple[str, ...]:
-    """Return this worker's shell: ``DAGU_DEFAULT_SHELL``, else ``SHELL``, else ``sh``."""
+    """Return this worker's shell: ``DAGU_DEFAULT_SHELL``, else ``SHELL``, else the path of ``sh``.
+
+    By its path, since a shell begins its messages with the name that it was called by, and logs show them.
+    """
     given = (os.environ.get(name, "").split() for name in ("DAGU_DEFAULT_SHELL", "SHELL"))
-    return tuple(next(filter(None, given), ["sh"]))
+    return tuple(next(filter(None, given), [shutil.which("sh") or "sh"]))
 
 
 def effective_shell(step: Sequence[str] | None, dag: Sequence[str], scope: Scope) -> tuple[str, ...]:

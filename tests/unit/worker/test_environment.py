@@ -305,4 +305,7 @@ def test_a_default_shell_of_blanks_is_no_shell(monkeypatch: pytest.MonkeyPatch) 
     assert default_shell() == ("/bin/bash", "-x")
 
     monkeypatch.setenv("SHELL", " ")
+    monkeypatch.setenv("PATH", "/bin")
+    assert default_shell() == ("/bin/sh",)
+    monkeypatch.setenv("PATH", "")
     assert default_shell() == ("sh",)
