@@ -60,9 +60,16 @@ DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "values",
-        "`$DAG_RUN_STEP_NAME` is empty in `stdout` and `stderr`.",
-        "It is the name of the step.",
-        "Each step can write a file of its own.",
+        "With `shell: direct`, variables of `env` and of the process stay as they are written in a command.",
+        "They have their values, as params and outputs do in both.",
+        "There is no shell that could replace them.",
+    ),
+    Difference(
+        "values",
+        "In `stdout` and `stderr`, `$DAG_RUN_STEP_NAME` is empty, and a relative path is in the workflow's directory, "
+        "also if the step has its own. The file's folder must exist.",
+        "It is the name of the step. The path is in the step's directory, and missing folders are created.",
+        "Each step can write a file of its own, where its command works.",
     ),
     Difference(
         "values",
@@ -178,9 +185,9 @@ DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "running",
-        "A failed `call` of a workflow that does not exist prints nothing.",
+        "A failed `call` of a workflow that does not exist prints nothing, and one that takes too long prints `null`.",
         "It prints a JSON summary, as every failed `call` does.",
-        "Who reads the log sees which workflow is missing.",
+        "Who reads the log sees which workflow it was.",
     ),
     Difference(
         "running",
@@ -351,12 +358,6 @@ DIFFERENCES: Sequence[Difference] = (
         "refused. So are numbers as items of `params`.",
         "They are accepted.",
         "It is clear what they mean.",
-    ),
-    Difference(
-        "loading",
-        "`POST /dags/validate` finds an empty spec valid.",
-        "It is an error that it has no DAG.",
-        "No run of it could do anything.",
     ),
     Difference(
         "running",

@@ -65,6 +65,12 @@ SERVER_DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "API",
+        "`POST /dags/validate` finds an empty spec valid.",
+        "It is an error that it has no DAG.",
+        "No run of it could do anything.",
+    ),
+    Difference(
+        "API",
         "`params` of a start must be text.",
         "They may also be a JSON object or list.",
         "Clients need not write JSON into a text.",
@@ -156,8 +162,9 @@ SERVER_DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "API",
-        "A new run may have the id `latest`; an id with a dot gets 500. Scheduled runs have UUIDs.",
-        "`latest` is refused with 400, and ids may have dots. Those of scheduled runs have the time in them.",
+        "A new run may have the id `latest` or a longer one than 64 characters; one with a dot gets 500. Scheduled runs "
+        "have UUIDs.",
+        "Both are refused with 400, and ids may have dots. Those of scheduled runs have the time in them.",
         "`latest` names the newest run in every path. A scheduled time has one run, whoever starts it.",
     ),
     Difference(
@@ -208,12 +215,6 @@ SERVER_DIFFERENCES: Sequence[Difference] = (
         "The `message` of an error is Dagu's, or that of a Go library.",
         "It has other words, and may say what to do.",
         "Statuses and codes are equal; messages are for people.",
-    ),
-    Difference(
-        "API",
-        "In the details of a run, commands and scripts of steps that ran have values in place of their variables.",
-        "They are as in the file.",
-        "Params and outputs are shown beside them, and a text with long values is hard to compare with the file.",
     ),
     Difference(
         "API",
