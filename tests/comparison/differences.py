@@ -25,8 +25,8 @@ DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "values",
-        "A plain `010` is 8, and `null` is the text `<nil>`.",
-        "`010` stays as written, and `null` is empty.",
+        "A plain `010` is 8, `null` is the text `<nil>`, and `$$` is empty.",
+        "`010` and `$$` stay as written, and `null` is empty.",
         "Nobody means 8 or `<nil>`.",
         "plain-scalars",
         _LOGS,
@@ -80,7 +80,7 @@ DIFFERENCES: Sequence[Difference] = (
     Difference(
         "values",
         "A default that refers to another parameter (`A=1 B=${A}`) has the default of that one, also if a request sets "
-        "`A=2`: `B` is 1.",
+        "`A=2`: `B` is 1. A command in back quotes does not see `A`.",
         "It has the value that counts: `B` is 2. A default that is replaced is not evaluated, nor is its command run.",
         "A value is derived from what the run gets.",
     ),
@@ -354,8 +354,8 @@ DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "loading",
-        "In `retryPolicy`, one `exitCode` without a list, a fraction of a second, and a whole number as `backoff` are "
-        "refused. So are numbers as items of `params`.",
+        "In `retryPolicy`, one `exitCode` without a list and a fraction of a second are refused. So are a whole number "
+        "as `backoff`, numbers in `params`, `true` in `parallel`, and a text in a map of steps.",
         "They are accepted.",
         "It is clear what they mean.",
     ),
