@@ -58,9 +58,10 @@ SERVER_DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "API",
-        "`POST /dags` takes a name that no run can have, such as `a b`. A number that is no status of a step is "
-        "`not_started`, and so are 6 to 8. An unknown `stream` is stdout.",
-        "Such names, numbers and streams are refused with 400. The statuses 6 to 8 are set.",
+        "`POST /dags` takes a name that no run can have, such as `a b`, also in the spec, and a validation finds none "
+        "wrong. A number that is no status of a step is `not_started`, and so are 6 to 8. An unknown `stream` is "
+        "stdout.",
+        "Such names are errors, such numbers and streams are refused with 400, and the statuses 6 to 8 are set.",
         "A request with a mistake must not change anything.",
     ),
     Difference(
@@ -162,9 +163,9 @@ SERVER_DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "API",
-        "A new run may have the id `latest` or a longer one than 64 characters; one with a dot gets 500. Scheduled runs "
-        "have UUIDs.",
-        "Both are refused with 400, and ids may have dots. Those of scheduled runs have the time in them.",
+        "A new run may have the id `latest`, or one of more than 64 characters. An id with a dot gets 500. Scheduled "
+        "runs have UUIDs.",
+        "The first two are refused with 400, and ids may have dots. Those of scheduled runs have the time in them.",
         "`latest` names the newest run in every path. A scheduled time has one run, whoever starts it.",
     ),
     Difference(
