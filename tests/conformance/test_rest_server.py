@@ -213,11 +213,14 @@ TWO_LENGTHS = (
     b"POST /api/v2/dags HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + get(b"/healthz")
 )
+CHUNKED = b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
 WAITRESS_LIMITS = {
     "two lengths": (TWO_LENGTHS, 400),
     "two lengths in an old request": (TWO_LENGTHS.replace(b"HTTP/1.1", b"HTTP/1.0", 1), 400),
     "URL": (get(b"/healthz?" + b"x" * 32 * 1024), 431),
     "header": (get(b"/healthz", b"X-Long: " + b"x" * 32 * 1024), 431),
+    "line before a chunk": (CHUNKED + b"1;" + b"x" * 32 * 1024, 400),
+    "trailer": (CHUNKED + b"0\r\nX-Long: " + b"x" * 32 * 1024, 400),
 }
 GUNICORN_LIMITS = {
     "two lengths": (TWO_LENGTHS, 400),
@@ -237,6 +240,12 @@ def assert_refused(port: int, request: bytes, status: int) -> None:
 @pytest.mark.parametrize("name", WAITRESS_LIMITS)
 def test_waitress_refuses_and_closes(server: EmbeddedServer, name: str) -> None:
     assert_refused(server.port, *WAITRESS_LIMITS[name])
+
+
+def test_waitress_answers_a_request_that_announces_a_body_and_has_none(server: EmbeddedServer) -> None:
+    answer = send_raw(server.port, get(b"/healthz", b"Expect: 100-continue", b"Connection: close"))
+
+    assert answer.startswith("HTTP/1.1 200 OK")
 
 
 def assert_harmless(port: int) -> None:

@@ -45,12 +45,19 @@ _SERVER_BODY_LIMIT_BYTES = 64 * 1024 * 1024
 
 class _Parser(HTTPRequestParser):  # type: ignore[misc]
     def received(self, data: bytes) -> int:
-        """Refuse a TLS handshake at once: waitress waits for the end of its headers, and the client for an answer."""
-        if self.header_plus or self.body_rcv is not None or not begins_tls(data):
-            return int(super().received(data))
-        self.parse_header(b"GET / HTTP/1.0\r\n")
-        self.error, self.completed = BadRequest(ADVICE), True
-        return len(data)
+        """Refuse a TLS handshake at once: waitress waits for the end of its headers, and the client for an answer.
+
+        Refuse a long line between chunks too: waitress keeps it in memory, and copies it whenever more arrives.
+        """
+        if not self.header_plus and self.body_rcv is None and begins_tls(data):
+            self.parse_header(b"GET / HTTP/1.0\r\n")
+            self.error, self.completed = BadRequest(ADVICE), True
+            return len(data)
+        taken = int(super().received(data))
+        between = self.body_rcv if self.chunked and not self.completed else None
+        if between is not None and len(between.control_line) + len(between.trailer) >= _EMBEDDED_HEAD_BYTES:
+            self.error, self.completed = BadRequest("What is between or after the chunks is too long"), True
+        return taken
 
     def parse_header(self, header_plus: bytes) -> None:
         """Refuse a request with two lengths, as gunicorn does, and one with a URL that is none.
@@ -185,6 +192,11 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         if self.request is None:
             self.waits_since = time.monotonic()
         return bool(super().received(data))
+
+    def send_continue(self) -> None:
+        """Ask for the body of a request, if it has one: waitress would wait for another, and give no answer."""
+        if not self.request.completed:
+            super().send_continue()
 
     def readable(self) -> bool:
         # The server's loop asks this of each connection, at least once a second.
