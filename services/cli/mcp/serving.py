@@ -115,5 +115,6 @@ def _answer(gateway: Gateway, tools: Mapping[str, Tool], name: str, arguments: M
         request = tools[name].request(arguments)
         content = gateway.send(request.method, request.path, request.query, request.body)
     except (ArgumentError, GatewayError) as error:
-        return str(error), True
-    return json.dumps(content, ensure_ascii=False), False
+        return str(error).encode(errors="replace").decode(), True
+    # A lone surrogate, as a remote node may answer, cannot be sent on: it would end this process.
+    return json.dumps(content, ensure_ascii=False).encode(errors="replace").decode(), False

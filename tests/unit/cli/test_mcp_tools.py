@@ -1,12 +1,15 @@
 """The tools of ``dagway mcp``: which there are for a role, and what a call sends."""
 
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from services.api.openapi import document
 from services.api.routes import OPERATIONS
+from services.cli.errors import GatewayError
+from services.cli.mcp.serving import _answer
 from services.cli.mcp.tools import ArgumentError, GatewayRequest, Tool, tools_of
 
 DOCUMENT: dict[str, Any] = document(OPERATIONS, version="1", base="/api/v2", builtin=True)
@@ -93,3 +96,12 @@ def test_wrong_arguments_are_named() -> None:
     # A client would send this as /users, for which the tool is not offered.
     with pytest.raises(ArgumentError, match="name: must not be a dot or two"):
         tool.request({"name": "..", "dagRunId": "users"})
+
+
+def test_every_answer_is_text_that_can_be_sent_on() -> None:
+    tools = named("viewer")
+    gateway = Mock()
+    gateway.send.side_effect = [{"name": "é\ud800"}, GatewayError("é\ud800")]
+
+    assert _answer(gateway, tools, "listQueues", {}) == ('{"name": "é?"}', False)
+    assert _answer(gateway, tools, "listQueues", {}) == ("é?", True)
