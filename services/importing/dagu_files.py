@@ -1,7 +1,8 @@
 """The JSON files in the data folder of Dagu 1.30 and 2, as models.
 
 The facts are from homes that Dagu 1.30.2 has written; those about Dagu 2 are from its documentation. Fields that Dagway
-has no use for are left out. Go writes empty lists and maps as ``null``, and a time that is not set as ``""`` or ``-``.
+has no use for are left out. Go writes empty lists and maps as ``null``, and a time that is not set as ``""``, ``-`` or
+in the year 1.
 """
 
 import base64
@@ -21,6 +22,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from services.scheduler.deciding.dag_folder.dag_files import text_of
+from shared.contracts import report_values
 from shared.status import NODE_LABELS, RUN_LABELS, NodeStatus, RunStatus
 
 __all__ = ["ApiKeyFile", "AttemptFile", "DagFile", "NodeFile", "UserFile", "WebhookFile", "read_file"]
@@ -28,13 +30,15 @@ __all__ = ["ApiKeyFile", "AttemptFile", "DagFile", "NodeFile", "UserFile", "Webh
 F = TypeVar("F", bound=BaseModel)
 _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
-_LAST_MS = 253_402_300_799_999
-"""The end of the year 9999, the largest ``datetime``."""
+_LAST_MS = 32_503_679_999_999
+"""The end of the year 2999, the last that a report may have."""
 
 _RUN = dict(enumerate(map(RunStatus, RUN_LABELS)))
 _NODE = dict(enumerate(map(NodeStatus, NODE_LABELS)))
 
-Time = Annotated[AwareDatetime | None, BeforeValidator(lambda value: None if value in ("", "-") else value)]
+_NO_TIMES = ("", "-", "0001-01-01T00:00:00Z")
+# Steps could write these files too, and no database stores what a report of a step cannot have.
+Time = Annotated[report_values.Time | None, BeforeValidator(lambda value: None if value in _NO_TIMES else value)]
 _Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
 
 
@@ -93,8 +97,8 @@ class NodeFile(_File):
     started_at: Time = None
     finished_at: Time = None
     status: NodeStatus
-    retry_count: int = 0
-    done_count: int = 0
+    retry_count: report_values.Count = 0
+    done_count: report_values.Count = 0
     error: _Text = ""
     output_variables: Annotated[Mapping[str, str], BeforeValidator(lambda value: value or {})] = Field(
         default_factory=dict

@@ -29,7 +29,7 @@ BY = "import"
 
 _WHY = "imported from Dagu"
 _CUT_OFF = "the run had not ended when it was imported"
-_EXIT_STATUS = re.compile(r"exit status (\d+)")
+_EXIT_STATUS = re.compile(r"exit status (\d{1,9})\b")
 _OUTCOMES: Mapping[NodeStatus, Outcome] = {
     NodeStatus.FAILED: "failed",
     NodeStatus.ABORTED: "aborted",
