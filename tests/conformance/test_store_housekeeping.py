@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event, select
+from sqlalchemy import Connection, Engine, event, select
 
 from services.scheduler.loops import housekeeping
 from services.scheduler.loops.housekeeping import Housekeeping
@@ -67,6 +67,33 @@ def test_old_runs_of_all_dags_end_though_none_starts_again(engine: Engine, monke
         logs = set(connection.execute(select(t.log_chunks.c.run_key)).scalars())
     assert kept == {"unused/young", "unused/running", "unused/waiting", "sub/of-young"}
     assert logs == {"unused/young"}
+
+
+def test_one_transaction_deletes_few_runs_though_each_has_many_sub_runs(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the other writers of SQLite, and the event streams on Postgres, wait for a minute."""
+    monkeypatch.setattr(housekeeping, "_WITH_SUB_RUNS", 6)
+    old = NOW - timedelta(days=31)
+    for root, sub_runs in enumerate([2, 2, 7, 0, 0, 4]):
+        times: dict[str, Any] = {"created_at": old + timedelta(minutes=root), "finished_at": old + timedelta(hours=1)}
+        key = add_run(engine, "d", str(root), **times)
+        for number in range(sub_runs):
+            add_run(engine, f"sub-{root}", str(number), root_key=key, parent_key=key, **times)
+    left = []
+
+    def look(connection: Connection) -> None:
+        rows = connection.execute(select(t.dag_runs.c.root_key, t.dag_runs.c.run_key)).all()
+        roots = {row.run_key for row in rows if row.root_key is None}
+        assert {row.root_key for row in rows} <= {None, *roots}, "sub-runs without their root run"
+        left.append((len(roots), len(rows)))
+
+    event.listen(engine, "commit", look)
+    removed = Housekeeping(Store(engine), lambda: NOW, history_days=30).prune_all()
+
+    assert removed == 6
+    # The third goes with all its sub-runs, more than a transaction should delete: it could be retried without them.
+    assert left[:4] == [(4, 15), (3, 7), (1, 5), (0, 0)]
 
 
 def test_a_guesser_who_is_forgotten_meanwhile_counts_from_nothing(migrated_database_url: str) -> None:

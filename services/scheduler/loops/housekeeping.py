@@ -45,6 +45,10 @@ _SPECS_AT_ONCE = 1000
 """How many specs one transaction marks."""
 _AT_ONCE = 100
 """How many runs or specs one transaction deletes. Transactions are short, so that others can write."""
+_WITH_SUB_RUNS = 500
+"""How many runs one transaction deletes at most, sub-runs included. But a root run goes with all its sub-runs: in
+between, it could be looked at and retried.
+"""
 _MOST_DAYS = 100_000
 """A longer ``histRetentionDays`` means for ever: the calendar has no days so long ago."""
 _LOOK_AGAIN_S = 60
@@ -125,11 +129,10 @@ class Housekeeping:
         while True:
             with self._store.begin() as tx:
                 history = tx.history
-                keys = history.expired(dag_name, before, _AT_ONCE)
-                if keys:
-                    history.remove(keys)
+                keys = history.expired(dag_name, before, _AT_ONCE, most=_WITH_SUB_RUNS)
+                history.remove(keys)
             removed += len(keys)
-            if len(keys) < _AT_ONCE:
+            if not keys:
                 break
         if removed:
             _log.info("history.pruned", extra={"dag": dag_name or "*", "runs": removed})
