@@ -1,6 +1,7 @@
 """One attempt with its resources, and how they are prepared."""
 
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -62,6 +63,10 @@ class Preparation:
         self._workspace = workspace
         self._sealer = sealer
         self._resolver = resolver
+
+    def user_kept(self, task: Task) -> AbstractContextManager[None]:
+        """Keep the user of the task's run from other runs inside the ``with`` block, whether or not a process runs."""
+        return self._workspace.user_kept(task)
 
     def context(
         self, task: Task, stop: StopRequest, run_span: SpanContext, *, chain_since_s: float | None = None

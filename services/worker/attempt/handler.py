@@ -105,8 +105,7 @@ class TaskHandler:
         ``kept``: the task waited at this worker for a slot. Does not wait for the confirm of the end report: returns
         the future with whose end the attempt is over (see ``Reporter.finish``), or ``None`` if it is over already.
         """
-        context = self._preparation.context(task, stop, run_span)
-        try:
+        with self._preparation.user_kept(task), closing(self._preparation.context(task, stop, run_span)) as context:
             doubt = self._doubt(task, redelivered=delivery.redelivered, kept=kept)
             if doubt is None:
                 may_run = self._begin_at_once(context, delivery)
@@ -116,8 +115,6 @@ class TaskHandler:
                 delivery.ack()
                 return self._run_chain(context)
             return None
-        finally:
-            context.close()
 
     def _doubt(self, task: Task, *, redelivered: bool, kept: bool = False) -> Doubt | None:
         return doubt_about(

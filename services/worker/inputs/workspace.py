@@ -9,7 +9,7 @@ import errno
 import logging
 import os
 import re
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -52,7 +52,11 @@ class Workspace:
         """Return the user of a run's steps; ``None`` if it is the worker's own. Raises ``NoFreeUser``."""
         if self.users is None:
             return None
-        return self.users.of(f"{folder_name(task.root_dag_name)}/{folder_name(task.root_dag_run_id)}")
+        return self.users.of(_root_run(task))
+
+    def user_kept(self, task: Task) -> AbstractContextManager[None]:
+        """Keep the user of the task's run from other runs inside the ``with`` block: its attempt is at work."""
+        return nullcontext() if self.users is None else self.users.kept(_root_run(task))
 
     def make_run_dir(self, task: Task) -> Path:
         """Create the directory that only this run uses. Raises ``OSError``."""
@@ -207,3 +211,7 @@ def folder_name(name: str) -> str:
     # No other name of a folder contains a tilde twice, so runs of two workspaces never share a folder.
     safe = "~~".join(_UNSAFE.sub("_", part) for part in name.split(MARK))
     return safe if safe.strip(".") else "_"
+
+
+def _root_run(task: Task) -> str:
+    return f"{folder_name(task.root_dag_name)}/{folder_name(task.root_dag_run_id)}"

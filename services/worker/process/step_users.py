@@ -8,9 +8,9 @@ restarts: the worker owns the folder, so no step can change it.
 import os
 import stat
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,6 +143,8 @@ class StepUsers:
         self._lock = threading.Lock()
         self._numbers: OrderedDict[str, int] = OrderedDict()
         """The number of each run's user; the run seen last comes last."""
+        self._attempts: Counter[str] = Counter()
+        """How many attempts of each run are at work, also those that have no process now."""
         if count > 1:
             for folder, number in self._folders():
                 self._numbers.setdefault(root_run_of(folder), number)
@@ -157,6 +159,22 @@ class StepUsers:
                 number = self._numbers[run] = self._free_number()
             self._numbers.move_to_end(run)
         return self._user(number)
+
+    @contextmanager
+    def kept(self, run: str) -> Iterator[None]:
+        """Let ``run`` keep its user inside the ``with`` block.
+
+        An attempt has no process while it is prepared, between its conditions and its command, or in a type of step
+        without one. Its user was free then, and it went on as the user of another run.
+        """
+        with self._lock:
+            self._attempts[run] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._attempts[run] -= 1
+                self._attempts += Counter()  # without those at 0
 
     def with_uid(self, uid: int) -> StepUser | None:
         """Return the user with this id, or ``None`` if it is none of ours."""
@@ -181,7 +199,7 @@ class StepUsers:
             if (free := next((each for each in range(self._count) if each not in taken), None)) is not None:
                 return free
         for run, number in self._numbers.items():
-            if self._release(self._user(number)):
+            if run not in self._attempts and self._release(self._user(number)):
                 del self._numbers[run]
                 self._close(number)
                 return number

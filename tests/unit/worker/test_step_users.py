@@ -55,6 +55,21 @@ def test_a_user_with_an_attempt_is_never_given_away(tmp_path: Path) -> None:
         users.of("d/1")
 
 
+def test_a_run_whose_attempt_has_no_process_yet_keeps_its_user(tmp_path: Path) -> None:
+    users = _users(tmp_path, 2)
+    with users.kept("a/1"):
+        first = users.of("a/1")
+        with users.kept("a/1"):
+            users.of("b/1")
+        assert users.of("c/1") != first, "a step of a/1 would run as the user of c/1"
+        with users.kept("c/1"), pytest.raises(NoFreeUser, match="all 2 users"):
+            users.of("d/1")
+        assert users.of("a/1") == first
+    users.of("c/1")
+
+    assert users.of("d/1") == first, "its attempt is over"
+
+
 def test_folders_tell_the_users_of_runs_after_a_restart(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root may give a folder to any group")

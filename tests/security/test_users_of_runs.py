@@ -1,0 +1,45 @@
+"""A run keeps its user while it has an attempt, also if no process of it runs just now."""
+
+import os
+import socket
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.language.model import Step, StepCommand
+from tests.harness.eventually import PATIENCE_S
+from tests.harness.worker_rig import Rig, command, task
+from tests.security.conftest import FIRST_UID
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can start steps of several users")
+
+
+def _of(run: str) -> dict[str, Any]:
+    return {"run_key": f"d/{run}", "dag_run_id": run, "root_dag_run_id": run}
+
+
+def test_a_run_whose_attempt_has_no_process_shares_its_user_with_no_other_run(open_folder: Path) -> None:
+    """Else the next process of the attempt could be read, and its run's files changed, by another run."""
+    folder = Path(tempfile.mkdtemp(dir=open_folder))
+    folder.chmod(0o755)
+    show = command("id -u")
+    with socket.create_server(("127.0.0.1", 0)) as server, Rig(folder, step_user=(FIRST_UID, FIRST_UID, 2, "")) as rig:
+        server.settimeout(PATIENCE_S)
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        ask = Step(name="s", type="http", commands=(StepCommand(text="", argv=("GET", url)),))
+
+        def user(run: str) -> bytes:
+            return rig.log(rig.run(task(show, **_of(run))), "stdout")
+
+        first = user("a")
+        rig.give(task(ask, token="asks", **_of("a")))
+        connection, _ = server.accept()
+        others = [user("b"), user("c"), user("d")]
+        connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+        connection.close()
+
+        assert rig.finished("asks").outcome == "succeeded"
+        assert first not in others
+        assert user("a") == first
