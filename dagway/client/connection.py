@@ -67,16 +67,17 @@ def timeout_of(takes_s: float, deadline: float | None = None) -> httpx.Timeout:
 
 def no_answer(error: httpx.RequestError) -> HttpAnswer:
     """Return that a request was not answered, and whether that may be because only one side speaks TLS."""
+    sent = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
     cause: BaseException | None = error
     while cause and not isinstance(cause, ssl.SSLCertVerificationError):
         cause = cause.__cause__ or cause.__context__
     if any(text in str(error) for text in (_CLEAR_TEXT, _SILENT)):
         doubt = "is it a server without TLS, at http://?"
-        return HttpAnswer(failure=error, repeat=_CLEAR_TEXT not in str(error), doubt=doubt)
+        return HttpAnswer(failure=error, repeat=_CLEAR_TEXT not in str(error), doubt=doubt, sent=sent)
     if cause:
-        return HttpAnswer(failure=error, repeat=False)
+        return HttpAnswer(failure=error, repeat=False, sent=sent)
     closed = isinstance(error, httpx.ReadError | httpx.RemoteProtocolError) and error.request.url.scheme == "http"
-    return HttpAnswer(failure=error, doubt="is it a server with TLS, at https://?" if closed else "")
+    return HttpAnswer(failure=error, doubt="is it a server with TLS, at https://?" if closed else "", sent=sent)
 
 
 def check_repeatable(path: str, error: httpx.RequestError) -> None:

@@ -26,6 +26,9 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 _UNAVAILABLE = frozenset({502, 503, 504})
 _UNKNOWN = {"outcome": "unknown"}
 """Details of a 503 after which the request may have been carried out."""
+_BY_PROXY = frozenset({502, 504})
+"""Statuses of a proxy that did not get the whole answer."""
+_IN_DOUBT = "it is not known whether the server has stored this request"
 _OUTCOME_TRIES = 60
 _FOREIGN = "the answer lacks what was asked for: is this a Dagway gateway of the client's version?"
 _LATE = "carried out, but too late for its answer: read the result with another request"
@@ -55,7 +58,7 @@ class Delay:
 class HttpAnswer:
     """The answer to a request. ``failure`` says why there is none, ``doubt`` what the caller may have got wrong.
 
-    Without ``repeat`` another try would fail in the same way.
+    Without ``repeat`` another try would fail in the same way; without ``sent`` nobody has the request.
     """
 
     status: int = 0
@@ -64,6 +67,7 @@ class HttpAnswer:
     failure: Exception | None = None
     doubt: str = ""
     repeat: bool = True
+    sent: bool = True
 
 
 Exchange = Generator[Send | Delay, HttpAnswer | None, T]
@@ -140,30 +144,37 @@ def _text(value: Any) -> str:
 
 def _tries(request: Send, deadline: float | None = None) -> Exchange[HttpAnswer]:
     waits = islice(pauses(), _TRIES - 1)
-    unknown = None
+    in_doubt = False
     while True:
         answer = (yield request) or HttpAnswer()
         if answer.failure is None and answer.status not in _UNAVAILABLE:
             return answer
-        if _message(answer).get("details") == _UNKNOWN:
-            unknown = answer
+        in_doubt = in_doubt or (request.method != "GET" and _may_be_stored(answer))
         if not answer.repeat:
             break
         pause_s = max(next(waits, math.inf), _retry_after(answer))
         if time.monotonic() + pause_s >= (math.inf if deadline is None else deadline):
             break
         yield Delay(pause_s)
+    what = f"{request.method} {request.path}"
     if answer.failure is not None:
-        raise connection_failed(f"{request.method} {request.path}", answer) from answer.failure
-    # That the last try changed nothing says nothing of an earlier one.
-    answer = unknown or answer
-    raise ConnectionFailed(f"{request.method} {request.path}: the gateway answered {answer.status}{_reason(answer)}")
+        raise connection_failed(what, answer, f"; {_IN_DOUBT}" if in_doubt else "") from answer.failure
+    # What the gateway says is about the last try only.
+    why = f"; {_IN_DOUBT}" if in_doubt else _reason(answer)
+    raise ConnectionFailed(f"{what}: the gateway answered {answer.status}{why}")
 
 
-def connection_failed(what: str, answer: HttpAnswer) -> ConnectionFailed:
+def _may_be_stored(answer: HttpAnswer) -> bool:
+    """Return whether a write that was answered so, or not at all, may be carried out all the same."""
+    if answer.failure is not None:
+        return answer.sent
+    return answer.status in _BY_PROXY or _message(answer).get("details") == _UNKNOWN
+
+
+def connection_failed(what: str, answer: HttpAnswer, but: str = "") -> ConnectionFailed:
     """Return the error that says why ``what`` has no answer."""
     doubt = f" ({answer.doubt})" if answer.doubt else ""
-    return ConnectionFailed(f"{what}: {answer.failure}{doubt}")
+    return ConnectionFailed(f"{what}: {answer.failure}{doubt}{but}")
 
 
 def _reason(answer: HttpAnswer) -> str:

@@ -18,8 +18,11 @@ from dagway.client.errors import ClientError, ConnectionFailed, RequestRefused
 from dagway.client.exchange import Delay, HttpAnswer, Send, exchange
 from tests.harness.event_loops import run_coroutine
 
-UNAVAILABLE = HttpAnswer(503, b'{"code":"unavailable","message":"the broker is unavailable"}', {"retry-after": "1"})
+UNAVAILABLE = HttpAnswer(
+    503, b'{"code":"unavailable","message":"the broker is unavailable; nothing was changed"}', {"retry-after": "1"}
+)
 LOST = HttpAnswer(failure=OSError("connection reset"))
+NOT_SENT = HttpAnswer(failure=OSError("connection refused"), sent=False)
 
 
 def ok(content: Any, status: int = 200) -> HttpAnswer:
@@ -72,11 +75,29 @@ def test_a_gateway_that_never_answers_is_an_error_after_some_tries() -> None:
         play(calls.dag("a"), *[HttpAnswer(502, b"<html>")] * 5)
 
 
-def test_a_try_whose_outcome_is_not_known_counts_more_than_the_last() -> None:
-    unknown = ok({"message": "whether it was accepted is unknown", "details": {"outcome": "unknown"}}, 503)
+NOT_CONFIRMED = ok({"message": "whether it was accepted is unknown", "details": {"outcome": "unknown"}}, 503)
 
-    with pytest.raises(ConnectionFailed, match="503: whether it was accepted is unknown"):
-        play(calls.start("a"), unknown, *[UNAVAILABLE] * 4)
+
+@pytest.mark.parametrize("first", [NOT_CONFIRMED, LOST, HttpAnswer(504)], ids=["not confirmed", "lost", "too slow"])
+@pytest.mark.parametrize("last", [UNAVAILABLE, NOT_SENT], ids=["unavailable", "not sent"])
+def test_a_write_is_in_doubt_if_an_earlier_try_may_have_been_stored(first: HttpAnswer, last: HttpAnswer) -> None:
+    with pytest.raises(ConnectionFailed) as written:
+        play(calls.start("a"), first, *[last] * 4)
+    with pytest.raises(ConnectionFailed) as read:
+        play(calls.dag("a"), LOST, *[last] * 4)
+
+    assert str(written.value).endswith("it is not known whether the server has stored this request")
+    assert "nothing was changed" not in str(written.value)
+    assert "not known" not in str(read.value)
+
+
+def test_a_write_of_which_no_try_arrived_is_not_in_doubt() -> None:
+    with pytest.raises(ConnectionFailed, match="connection refused$"):
+        play(calls.start("a"), *[NOT_SENT] * 5)
+    with pytest.raises(ConnectionFailed, match="503: the broker is unavailable; nothing was changed$"):
+        play(calls.start("a"), NOT_SENT, *[UNAVAILABLE] * 4)
+    with pytest.raises(ConnectionFailed, match="not known"):
+        play(calls.start("a"), *[NOT_SENT] * 4, LOST)
 
 
 def test_a_refusal_says_why_and_is_not_repeated() -> None:

@@ -23,6 +23,8 @@ _OUTCOME_TRIES = 6
 """How often the outcome of an accepted write is asked for. The gateway waits some seconds for it each time."""
 _PASSING = frozenset({502, 503, 504})
 """Statuses that mean: try again."""
+_BY_PROXY = frozenset({502, 504})
+"""Statuses of a proxy that did not get the whole answer."""
 _NOT_SENT = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
 """After these errors nobody has the request."""
 _IN_DOUBT = "it is not known whether the server has stored this request: look before you repeat it"
@@ -155,13 +157,14 @@ class Gateway:
                 answer = self._pool.request(method, self._url(path), body=data, headers=headers, redirect=False)
             except urllib3.exceptions.HTTPError as error:
                 # If only one side speaks TLS, another try would not help.
-                if not tries_left or _speaks_other(error, time.monotonic() - began):
+                speaks_other = _speaks_other(error, time.monotonic() - began)
+                in_doubt = in_doubt or (method != "GET" and not speaks_other and not isinstance(error, _NOT_SENT))
+                if not tries_left or speaks_other:
                     self._unreachable(error, f"; {_IN_DOUBT}" if in_doubt else "")
-                in_doubt = in_doubt or (method != "GET" and not isinstance(error, _NOT_SENT))
             else:
                 if answer.status not in _PASSING:
                     return answer
-                in_doubt = in_doubt or _outcome_is_unknown(answer)
+                in_doubt = in_doubt or (method != "GET" and _may_be_stored(answer))
                 if not tries_left:
                     if not in_doubt:
                         return answer
@@ -237,8 +240,10 @@ class Gateway:
         return _TO_LOG_IN_BASIC if answer.headers.get("WWW-Authenticate", "").startswith("Basic") else _TO_LOG_IN
 
 
-def _outcome_is_unknown(answer: urllib3.BaseHTTPResponse) -> bool:
-    """Return whether the gateway says that a write may have been carried out all the same."""
+def _may_be_stored(answer: urllib3.BaseHTTPResponse) -> bool:
+    """Return whether a write with this answer may be carried out all the same."""
+    if answer.status in _BY_PROXY:
+        return True
     try:
         return bool(json.loads(answer.data)["details"]["outcome"] == "unknown")
     except (ValueError, KeyError, TypeError):

@@ -95,9 +95,12 @@ def test_a_gateway_that_fails_after_it_has_stored_a_write_does_not_hide_that(
 
 UNKNOWN = (503, {"code": "service_unavailable", "message": "unknown", "details": {"outcome": "unknown"}})
 LOST = urllib3.exceptions.ProtocolError("gone")
+REFUSED = urllib3.exceptions.NewConnectionError(urllib3.connection.HTTPConnection("gateway"), "refused")
 
 
-@pytest.mark.parametrize("first", [UNKNOWN, LOST], ids=["not confirmed", "not answered"])
+@pytest.mark.parametrize(
+    "first", [UNKNOWN, LOST, (504, {}), (502, {})], ids=["not confirmed", "not answered", "too slow", "cut off"]
+)
 def test_a_write_is_in_doubt_if_an_earlier_try_may_have_been_stored(
     first: Any, sent: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,7 +112,8 @@ def test_a_write_is_in_doubt_if_an_earlier_try_may_have_been_stored(
             return 503, away
         if isinstance(first, Exception):
             raise first
-        return UNKNOWN
+        status, content = first
+        return status, content
 
     answer_with(monkeypatch, sent, answer)
 
@@ -117,13 +121,12 @@ def test_a_write_is_in_doubt_if_an_earlier_try_may_have_been_stored(
         Gateway(ServerConnection("http://gateway")).post("/dags/w/start")
 
 
+@pytest.mark.parametrize("lost", [1, 4], ids=["first", "last"])
 def test_a_gateway_that_is_lost_during_a_write_leaves_it_in_doubt(
-    sent: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
+    lost: int, sent: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refused = urllib3.exceptions.NewConnectionError(urllib3.connection.HTTPConnection("gateway"), "refused")
-
     def answer(_: str) -> tuple[int, Any]:
-        raise LOST if len(sent) == 1 else refused
+        raise LOST if len(sent) == lost else REFUSED
 
     answer_with(monkeypatch, sent, answer)
     gateway = Gateway(ServerConnection("http://gateway"))
@@ -134,3 +137,16 @@ def test_a_gateway_that_is_lost_during_a_write_leaves_it_in_doubt(
     with pytest.raises(GatewayUnreachable) as read:
         gateway.get("/dags/w")
     assert "not known" not in str(read.value)
+
+
+def test_a_write_that_never_reached_a_gateway_is_not_in_doubt(
+    sent: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(_: str) -> tuple[int, Any]:
+        raise REFUSED
+
+    answer_with(monkeypatch, sent, answer)
+
+    with pytest.raises(GatewayUnreachable) as write:
+        Gateway(ServerConnection("http://gateway")).post("/dags/w/start")
+    assert "not known" not in str(write.value)
