@@ -18,6 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg2
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture.junkdrawer import gc_cumulative_time
 from psycopg2 import sql
 
 from shared import ids
@@ -36,6 +37,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Hypothesis measures wall time, which says nothing while other work shares the machine.
 settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared machine")
+
+# Nor how long garbage is collected: Python before 3.11.9 may then change threads in the middle of ast.parse, and if the
+# other thread parses too, it fails with "AST constructor recursion depth mismatch" (python/cpython#106905).
+_own_callbacks = list(gc.callbacks)
+gc_cumulative_time()
+gc.callbacks[:] = _own_callbacks
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
