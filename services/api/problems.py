@@ -27,6 +27,7 @@ __all__ = [
     "SETTING",
     "TOO_LARGE",
     "UNAVAILABLE",
+    "UNKNOWN",
     "WRONG_METHOD",
     "Problem",
     "bad_request",
@@ -45,6 +46,8 @@ SETTING = "setting"
 """Key in the details of a refusal that a setting of the server causes, whoever asks. Its value names the setting."""
 REFUSED = "dagway.refused"
 """Key in the WSGI environment. Its value is the ``Problem`` of a request that the server refused before Flask ran."""
+UNKNOWN: Mapping[str, str] = {"outcome": "unknown"}
+"""The details of a 503 after which the request may have been carried out."""
 RETRY_AFTER_S = 2
 """About as long as a reconnect to the broker or the database takes."""
 
@@ -131,7 +134,7 @@ def from_error(error: DagwayError, *, reading: bool = False) -> Problem:
         return unavailable(
             "The connection to the message broker was lost before it confirmed the command: whether the command was "
             "accepted is unknown. Send it again with the same Idempotency-Key.",
-            outcome="unknown",
+            **UNKNOWN,
         )
     if isinstance(error, Unavailable):
         return not_now(f"{_what(error)} is unavailable or overloaded", reading=reading)
@@ -166,7 +169,7 @@ def wrong_type(message: str) -> Problem:
 
 
 def unavailable(message: str, **details: str) -> Problem:
-    """Return a 503 with ``Retry-After``. The detail ``outcome: unknown`` says that it may have been carried out."""
+    """Return a 503 with ``Retry-After``."""
     headers = {"Retry-After": str(RETRY_AFTER_S)}
     return Problem(UNAVAILABLE, "service_unavailable", message, details=details, headers=headers)
 

@@ -1,5 +1,6 @@
 """HTTP clients obey the policy for outgoing requests: for names, after redirects, and if a name changes its address."""
 
+import io
 import json
 import socket
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import urllib3
 
 from services.api.problems import Problem
 from services.api.settings import RemoteNode
@@ -110,6 +112,24 @@ def test_a_long_answer_of_a_remote_node_is_not_cut_off_in_silence(
         forward(node, "GET", "/dags", query=[], headers={}, body=b"", followers=None)  # type: ignore[arg-type]
 
     assert refused.value.status == 502
+
+
+@pytest.mark.parametrize(
+    ("told", "details"), [({"outcome": "unknown"}, {"outcome": "unknown"}), ({"setting": "its own"}, {}), ("odd", {})]
+)
+def test_a_remote_node_that_does_not_know_an_outcome_is_not_said_to_have_refused(
+    told: Any, details: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = json.dumps({"code": "service_unavailable", "message": "the broker was lost", "details": told}).encode()
+    answer = urllib3.HTTPResponse(io.BytesIO(said), status=503, preload_content=False)
+    pool = SimpleNamespace(request=lambda *_, **__: answer)
+    monkeypatch.setattr(forwarding, "_pool", lambda *_, **__: pool)
+    node = RemoteNode(name="far", api_base_url="http://far.example/api/v2")
+
+    with pytest.raises(Problem, match="the broker was lost") as caught:
+        forward(node, "POST", "/dags/a/start", query=[], headers={}, body=b"{}", followers=None)  # type: ignore[arg-type]
+
+    assert (caught.value.status, caught.value.details) == (503, details)
 
 
 @pytest.mark.parametrize("kind", ["http", "chat"])

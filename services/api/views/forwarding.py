@@ -12,7 +12,7 @@ import urllib3
 
 from services.api.followers import Follower, Followers
 from services.api.operations import ApiResponse
-from services.api.problems import Problem
+from services.api.problems import UNKNOWN, Problem
 from services.api.requests import checked_values
 from services.api.settings import RemoteNode
 from shared.outbound import OutboundPolicy
@@ -99,7 +99,11 @@ def _passed_back(node: RemoteNode, answer: urllib3.BaseHTTPResponse) -> ApiRespo
         raise Problem(502, "bad_gateway", f"Node {node.name!r} answered more than {_MAX_ANSWER_BYTES >> 20} MiB")
     answer.release_conn()
     if answer.status >= 400:
-        raise Problem(answer.status, "bad_gateway", _message(data) or f"Node {node.name!r} refused the request")
+        about = _about(data)
+        message = str(about.get("message", ""))[:1000] or f"Node {node.name!r} refused the request"
+        # Of the details only what says that this is no refusal: the others are about the node.
+        details = UNKNOWN if about.get("details") == UNKNOWN else {}
+        raise Problem(answer.status, "bad_gateway", message, details=details)
     kind = answer.headers.get("Content-Type", "")
     kind = kind if _DATA.fullmatch(kind) else "application/octet-stream"
     back = {name: answer.headers[name] for name in _PASSED_BACK if name in answer.headers}
@@ -168,9 +172,10 @@ def _wait_s(query: list[tuple[str, str]]) -> float:
     return 0
 
 
-def _message(data: bytes) -> str:
+def _about(data: bytes) -> dict[str, Any]:
+    """Return what a node says about an error; nothing of the page of a proxy."""
     try:
         content: Any = json.loads(data)
     except (ValueError, RecursionError):
-        return ""
-    return str(content.get("message", ""))[:1000] if isinstance(content, dict) else ""
+        return {}
+    return content if isinstance(content, dict) else {}
