@@ -17,8 +17,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg2
 import pytest
-from hypothesis import HealthCheck, settings
-from hypothesis.internal.conjecture.junkdrawer import gc_cumulative_time
+from hypothesis import HealthCheck, given, settings
+from hypothesis.strategies import none
 from psycopg2 import sql
 
 from shared import ids
@@ -38,12 +38,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared machine")
 
-# Nor how long garbage is collected: Python before 3.11.9 may then change threads in the middle of ast.parse, and if the
-# other thread parses too, it fails with "AST constructor recursion depth mismatch" (python/cpython#106905).
-_own_callbacks = list(gc.callbacks)
-gc_cumulative_time()
-gc.callbacks[:] = _own_callbacks
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order the tests, which pytest-randomly has shuffled, so that processes share the long ones."""
@@ -56,8 +50,20 @@ def pytest_collection_finish() -> None:
 
     Otherwise each full collection visits all of them: together up to an eighth of the CPU time of unit tests.
     """
+    _start_hypothesis()
     gc.collect()
     gc.freeze()
+
+
+def _start_hypothesis() -> None:
+    """Let Hypothesis set itself up, but not measure how long garbage is collected.
+
+    Python before 3.11.9 may change threads in its callback, in the middle of ``ast.parse``. If the other thread parses
+    too, it fails with "AST constructor recursion depth mismatch" (python/cpython#106905).
+    """
+    callbacks = list(gc.callbacks)
+    settings(max_examples=1, database=None)(given(none())(lambda _: None))()
+    gc.callbacks[:] = callbacks
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
