@@ -114,7 +114,7 @@ DEAD_LETTERS = Counter(
     "dagway_dead_letters", "Messages that could not be handled, kept as dead letters for an operator", ["broker_queue"]
 )
 HEARTBEATS_UNREADABLE = Counter(
-    "dagway_heartbeats_unreadable", "Heartbeats of workers that this version cannot read; they renew no lease"
+    "dagway_heartbeats_unreadable", "Heartbeats of workers that this version cannot read or record; they renew no lease"
 )
 JUDGED_AGE = Gauge(
     "dagway_judged_age_seconds",

@@ -101,6 +101,9 @@ def decode(data: bytes) -> Envelope:
         envelope = _envelope_of(cls).model_validate_json(data)
     except ValidationError as error:
         raise DecodeFailed(f"{peek.type}: {_first(error)}") from error
+    except Exception as error:
+        # A check met what it did not foresee. No message may end the thread that reads it.
+        raise DecodeFailed(f"{peek.type}: {type(error).__name__} in a check") from error
     if not has_raw:
         return envelope
     if not cls.raw_field:

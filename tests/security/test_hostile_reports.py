@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
+from services.scheduler.liveness.heartbeat_records import HeartbeatRecords
 from shared.contracts.codec import decode, encode
 from shared.contracts.events import AttemptFinished, AttemptRequested, AttemptStarted, Heartbeat, LogChunk
 from shared.errors import DecodeFailed
@@ -17,6 +18,7 @@ from shared.transport.base import EVENTS, HEARTBEATS, BrokerQueue, Outgoing
 from shared.transport.open import open_transport
 from tests.harness.eventually import eventually
 from tests.harness.message_examples import example_of
+from tests.harness.scripted_worker import ScriptedWorker
 from tests.integration.scheduler_stack import Stack
 
 _AFTER_UTC, _BEFORE_UTC, _NO_ZONE = "9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+12:00", "2026-01-01T00:00:00"
@@ -90,6 +92,29 @@ def test_a_nul_around_another_is_unreadable_and_stops_no_scheduler(stack: Stack)
     stack.worker.beat()
     eventually(lambda: stack.deaths or [row["worker_id"] for row in stack.rows(t.workers)] == ["w1"])
     eventually(lambda: stack.deaths or _count() - unreadable == 1)
+    assert stack.deaths == []
+
+
+def test_a_heartbeat_that_the_database_refuses_costs_no_other(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    as_row = HeartbeatRecords._row
+
+    def refused(records: HeartbeatRecords, beat: Heartbeat, heard_at: datetime) -> dict[str, Any]:
+        return as_row(records, beat, heard_at) | ({"slots": 2**70} if beat.worker_id == "w0" else {})
+
+    monkeypatch.setattr(HeartbeatRecords, "_row", refused)
+    stack.scheduler()
+    hostile = ScriptedWorker(stack.transport, "w0")
+    unreadable = _count()
+
+    hostile.beat()
+    stack.worker.beat(slots=1)
+    eventually(lambda: stack.deaths or _slots(stack) == {"w1": 1})
+    eventually(lambda: stack.deaths or _count() - unreadable >= 1)
+
+    hostile.beat()
+    stack.worker.beat(slots=2)
+    eventually(lambda: stack.deaths or _slots(stack) == {"w1": 2})
+    eventually(lambda: stack.deaths or _count() - unreadable >= 2)
     assert stack.deaths == []
 
 
@@ -199,6 +224,10 @@ def _changed(message: Any, **facts: Any) -> bytes:
 
 def _send(stack: Stack, queue: BrokerQueue, body: bytes) -> None:
     stack.transport.send(Outgoing(queue, body, new_run_id())).result(60)
+
+
+def _slots(stack: Stack) -> dict[str, int]:
+    return {row["worker_id"]: row["slots"] for row in stack.rows(t.workers)}
 
 
 def _count() -> float:

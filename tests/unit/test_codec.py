@@ -5,8 +5,10 @@ import pkgutil
 import subprocess
 import sys
 from datetime import UTC, datetime
+from typing import Annotated
 
 import pytest
+from pydantic import AfterValidator
 
 from shared import contracts
 from shared.contracts.base import MESSAGE_TYPES, Message
@@ -50,6 +52,17 @@ def test_bytes_may_follow_the_json_of_an_envelope() -> None:
     assert decode(wire).body == CHUNK
     assert type_of(wire) == CHUNK.type
     assert decode(encode(FINISHED, id="i", at=AT, raw=True)).body == FINISHED
+
+
+def test_a_check_that_fails_makes_a_message_unreadable(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Checked(Message):
+        number: Annotated[int, AfterValidator(float)]
+
+    monkeypatch.setitem(MESSAGE_TYPES, LogChunk.type, Checked)
+    body = {"v": VERSION, "type": LogChunk.type, "id": "i", "at": AT.isoformat(), "body": {"number": 10**400}}
+
+    with pytest.raises(DecodeFailed, match="OverflowError"):
+        decode(json.dumps(body).encode())
 
 
 @pytest.mark.parametrize(

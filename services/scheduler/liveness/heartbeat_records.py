@@ -18,6 +18,7 @@ from services.scheduler.liveness.duplicate_worker_ids import DuplicateWorkerIds
 from services.scheduler.liveness.heartbeats import ReceivedHeartbeat, state_of
 from services.scheduler.liveness.listening import HeartbeatListener
 from services.scheduler.liveness.missing_attempts import MissingAttempts
+from services.scheduler.metrics import HEARTBEATS_UNREADABLE
 from shared.contracts.attempt_tokens import chain_of
 from shared.contracts.events import Heartbeat
 from shared.errors import StoreUnavailable
@@ -59,8 +60,7 @@ class HeartbeatRecords:
             self._listener.news.clear()
             news = self._beats.news()
             try:
-                if news:
-                    self._transactor.decide(lambda batch, news=news: self._record(batch, news))  # type: ignore[misc]
+                unreadable = self._record_news(news)
             except StoreUnavailable as error:
                 self._beats.give_back(news)
                 self._listener.news.set()
@@ -70,8 +70,25 @@ class HeartbeatRecords:
                 stop.wait(backoff_s(tries, cap_s=2))
             else:
                 tries = 0
-                self._beats.recorded(news)
+                # One that is not recorded stays news. So ``renew`` records nothing that was never recorded here.
+                self._beats.recorded(beat for beat in news if beat not in unreadable)
                 stop.wait(_GATHER_S)
+
+    def _record_news(self, news: Sequence[ReceivedHeartbeat]) -> list[ReceivedHeartbeat]:
+        """Record heartbeats; return those that cannot be recorded. They cost no other: a stolen key can send any."""
+        if not news:
+            return []
+        try:
+            self._transactor.decide(lambda batch: self._record(batch, news))
+        except StoreUnavailable:
+            raise
+        except Exception:  # noqa: BLE001 - whatever a heartbeat holds, the scheduler lives
+            if len(news) > 1:
+                return [beat for one in news for beat in self._record_news([one])]
+            _log.exception("heartbeat.unreadable", extra={"worker_id": news[0].heartbeat.worker_id})
+            HEARTBEATS_UNREADABLE.inc()
+            return list(news)
+        return []
 
     def quiet(self) -> list[ReceivedHeartbeat]:
         """Return the heartbeats without news since the last call, for ``renew``."""
