@@ -4,9 +4,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pydantic import TypeAdapter, ValidationError
+
+from shared.errors import DecodeFailed
 from shared.language.model import Pairs
 
 __all__ = ["PreparedValues"]
+
+_PAIRS = TypeAdapter(Pairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +29,17 @@ class PreparedValues:
 
     @classmethod
     def from_outputs(cls, outputs: Mapping[str, str]) -> "PreparedValues | None":
-        """Return the values in a report, or ``None`` if the attempt ended before it had them."""
+        """Return the values in a report, or ``None`` if the attempt ended before it had them.
+
+        Raises ``DecodeFailed`` if they are no pairs of texts.
+        """
         if "env" not in outputs:
             return None
-        return cls(_pairs(outputs["env"]), _pairs(outputs["params"]), outputs.get("params_json"))
+        return cls(_pairs(outputs, "env"), _pairs(outputs, "params"), outputs.get("params_json"))
 
 
-def _pairs(text: str) -> Pairs:
-    return tuple((name, value) for name, value in json.loads(text))
+def _pairs(outputs: Mapping[str, str], name: str) -> Pairs:
+    try:
+        return _PAIRS.validate_json(outputs.get(name, ""))
+    except ValidationError as error:
+        raise DecodeFailed(f"the output {name} of a prepare attempt is no JSON list of pairs of texts") from error

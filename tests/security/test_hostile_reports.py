@@ -147,6 +147,22 @@ def test_a_report_about_a_node_that_cannot_be_stops_no_scheduler(stack: Stack) -
     stack.until("succeeded")
 
 
+@pytest.mark.parametrize("env", ["x", "[1]", '[["A", 1]]', '[["A", "\\ud800"]]'])
+def test_what_a_worker_prepared_and_nobody_can_read_is_a_dead_letter_at_once(
+    stack: Stack, env: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    stack.scheduler()
+    stack.dag("d", "env:\n  - A: '`hostname`'\nsteps:\n  - echo one\n")
+    stack.start("d")
+
+    stack.worker.run(stack.worker.task(), outputs={"env": env, "params": "[]"})
+
+    eventually(lambda: _dead(stack) == 1)
+    said = {record.message for record in caplog.records}
+    assert "delivery.unreadable" in said
+    assert "delivery.failed" not in said
+
+
 @pytest.mark.parametrize(
     ("policy", "retried"),
     [({"retry_interval_s": -1e12}, True), ({"retry_interval_s": 1e300}, True), ({"retry_limit": 10**400}, False)],

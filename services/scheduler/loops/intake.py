@@ -164,13 +164,16 @@ class Intake(Generic[T]):
                 if not isinstance(envelope.body, self._expects):
                     raise DecodeFailed(f"a message of type {envelope.type} must not be on {delivery.queue.name}")
             except DecodeFailed as error:
-                if not isinstance(error, SignatureRefused):  # that is counted and logged, at a bounded rate
-                    _log.error("delivery.unreadable", extra={"broker_queue": delivery.queue.name, "error": str(error)})
-                DEAD_LETTERS.labels(delivery.queue.name).inc()
-                delivery.dead_letter(str(error))
+                self._unreadable(delivery, error)
             else:
                 pairs.append((delivery, envelope))
         return pairs
+
+    def _unreadable(self, delivery: Delivery, error: DecodeFailed) -> None:
+        if not isinstance(error, SignatureRefused):  # that is counted and logged, at a bounded rate
+            _log.error("delivery.unreadable", extra={"broker_queue": delivery.queue.name, "error": str(error)})
+        DEAD_LETTERS.labels(delivery.queue.name).inc()
+        delivery.dead_letter(str(error))
 
     def _process_unlocked(self, pairs: Pairs, stop: threading.Event, *, wait: bool) -> None:
         """Process messages, and defer those about runs that another transaction has locked.
@@ -220,6 +223,9 @@ class Intake(Generic[T]):
 
     def _fail(self, delivery: Delivery, envelope: Envelope, error: Exception) -> None:
         """Return a message that failed alone, or make it a dead letter: no sender waits for the delivery limit."""
+        if isinstance(error, DecodeFailed):
+            self._unreadable(delivery, error)
+            return
         _log.exception("delivery.failed", extra={"broker_queue": delivery.queue.name, "type": envelope.type})
         # An error of Dagway's own, such as a run that others keep changing, may not come again.
         if self._refuse is None or not delivery.redelivered or isinstance(error, DagwayError):
