@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from services.scheduler.core.advance import Message
+from services.scheduler.core.decision import Decision
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.early_reports import ahead_of_logs
 from services.scheduler.deciding.events import record_events
@@ -17,7 +19,7 @@ from services.scheduler.deciding.held_reports import HELD_S
 from services.scheduler.loops.intake import events_intake
 from shared.contracts import commands as c
 from shared.contracts.codec import encode
-from shared.contracts.events import AttemptRequested, Doubt
+from shared.contracts.events import AttemptRequested, AttemptStarted, Doubt
 from shared.errors import StoreUnavailable
 from shared.store import tables as t
 from shared.store.writes.transaction import Store
@@ -184,9 +186,9 @@ def test_a_start_that_is_not_committed_waits_on(world: World) -> None:
     def fails(batch: Batch) -> None:
         batch.runs.load([task.run_key])
         assert batch.held
-        raise ZeroDivisionError
+        raise StoreUnavailable("away")
 
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(StoreUnavailable):
         world.one.transactor.decide(fails)
 
     assert letter.acked == 0
@@ -207,11 +209,32 @@ def test_starts_that_wait_are_all_given_back_if_one_of_them_cannot_be_recorded(
     assert world.one.hold(started(second))
     monkeypatch.setattr(Batch, "apply", lambda *_: 1 / 0)
 
-    with pytest.raises(ZeroDivisionError):
-        world.one.transactor.decide(lambda batch: batch.runs.load([first.run_key, second.run_key]))
+    world.one.transactor.decide(lambda batch: batch.runs.load([first.run_key, second.run_key]))
 
     given_back = world.one.transactor.memory.held.release(time.monotonic())
     assert {each.event.token for each in given_back} == {first.token, second.token}
+
+
+def test_a_start_that_cannot_be_recorded_costs_no_other_decision(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = world.one.task()
+    letter = world.one.hold(started(task))
+    apply = Batch.apply
+
+    def refuses(batch: Batch, key: str, message: Message) -> Decision:
+        if isinstance(message, AttemptStarted):
+            raise ZeroDivisionError
+        return apply(batch, key, message)
+
+    monkeypatch.setattr(Batch, "apply", refuses)
+
+    world.one.do(c.StopRun(by="ann", dag_name="d", dag_run_id="r1"))
+
+    assert world.one.halts == [(task.token, True)], "the start was not seen, so the attempt is withdrawn"
+    assert letter is not None
+    assert letter.acked == 0
+    held = world.one.transactor.memory.held
+    assert held.waiting_since_s < held.oldest_s == letter.arrived_s
+    assert [each.event.token for each in held.release(letter.arrived_s - 1)] == [task.token]
 
 
 def test_only_a_start_that_nothing_waits_for_is_held(world: World) -> None:

@@ -38,6 +38,7 @@ class Letter:
     """A delivery that records whether it was acknowledged."""
 
     arrived_s: float
+    redelivered: bool = False
     acked: int = 0
 
     def ack(self) -> None:

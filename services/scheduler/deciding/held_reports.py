@@ -65,11 +65,12 @@ class HeldReports:
         self._lock = threading.Lock()
         self._waiting: dict[str, list[HeldReport]] = {}
         self._taken: set[HeldReport] = set()
+        self._apart: list[HeldReport] = []
 
     def hold(self, report: HeldReport) -> bool:
         """Let a report wait; return ``False`` if too many wait already."""
         with self._lock:
-            if len(self._taken) + sum(map(len, self._waiting.values())) >= _MOST:
+            if len(self._taken) + len(self._apart) + sum(map(len, self._waiting.values())) >= _MOST:
                 return False
             self._waiting.setdefault(report.event.run_key, []).append(report)
             return True
@@ -90,10 +91,16 @@ class HeldReports:
         with self._lock:
             self._taken.difference_update(reports)
 
-    def give_back(self, reports: Sequence[HeldReport]) -> None:
-        """Let reports wait again: the transaction that was to record them has failed."""
+    def give_back(self, reports: Sequence[HeldReport], *, apart: bool = False) -> None:
+        """Let reports wait again: the transaction that was to record them has failed.
+
+        ``apart``: perhaps because of one of them. Then no other decision takes them, and ``release`` returns them next.
+        """
         with self._lock:
             self._taken.difference_update(reports)
+            if apart:
+                self._apart += reports
+                return
             for each in reversed(reports):
                 self._waiting.setdefault(each.event.run_key, []).insert(0, each)
 
@@ -102,9 +109,12 @@ class HeldReports:
 
         If there is one, those that arrived shortly after it are returned too: they share its transaction.
         """
-        if not self._waiting:
+        if not self._waiting and not self._apart:
             return []
         with self._lock:
+            if self._apart:
+                apart, self._apart = self._apart, []
+                return sorted(apart, key=lambda each: each.since_s)
             if min(held[0].since_s for held in self._waiting.values()) > before_s:
                 return []
             keys = [key for key, held in self._waiting.items() if held[0].since_s <= before_s + HELD_S / 2]
@@ -114,6 +124,8 @@ class HeldReports:
     def waiting_since_s(self) -> float:
         """When the oldest report arrived that ``release`` could return (monotonic clock); infinity if none waits."""
         with self._lock:
+            if self._apart:
+                return float("-inf")
             return min((held[0].since_s for held in self._waiting.values()), default=float("inf"))
 
     @property
@@ -121,4 +133,5 @@ class HeldReports:
         """When the oldest report arrived that is not recorded, by the monotonic clock; infinity if there is none."""
         with self._lock:
             waiting = (held[0].since_s for held in self._waiting.values())
-            return min([*waiting, *(each.since_s for each in self._taken)], default=float("inf"))
+            others = (each.since_s for each in (*self._taken, *self._apart))
+            return min([*waiting, *others], default=float("inf"))

@@ -21,7 +21,15 @@ from services.scheduler.deciding.sub_runs import family
 from services.scheduler.deciding.traces import trace_reports
 from shared.contracts.codec import Envelope
 from shared.contracts.events import AttemptStarted
-from shared.errors import AlreadyExists, InvariantBroken, RowsLocked, StaleVersion, StoreUnavailable
+from shared.errors import (
+    AlreadyExists,
+    Conflict,
+    InvariantBroken,
+    RowsLocked,
+    StaleVersion,
+    StoreUnavailable,
+    Unavailable,
+)
 from shared.faults import point
 from shared.service import backoff_s
 from shared.store.writes.transaction import Store
@@ -36,6 +44,7 @@ the states of sub-runs in a column of their own."""
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 _TRIES = 5
+_TEMPORARY = (Unavailable, Conflict)
 
 
 class Transactor:
@@ -67,7 +76,8 @@ class Transactor:
     def decide(self, work: Callable[[Batch], T], *, wait: bool = True) -> T:
         """Run ``work`` in one transaction, then call the followers.
 
-        If another transaction changed a run or took a key, ``work`` runs again, up to five times in all. ``wait``:
+        If another transaction changed a run or took a key, ``work`` runs again, up to five times in all; also if it
+        failed in any way together with reports that waited, then without them. ``wait``:
         whether to wait for runs that another transaction has locked, until the time limit of the session.
 
         Raises:
@@ -130,8 +140,12 @@ class Transactor:
             if isinstance(error, StoreUnavailable) and not isinstance(error, RowsLocked):
                 self._doubt_commits()
             if batch is not None:
-                self.memory.held.give_back(batch.held)
+                # A report that waited may have made this fail, and must cost no other work: that is tried without it.
+                apart = bool(batch.held) and isinstance(error, Exception) and not isinstance(error, _TEMPORARY)
+                self.memory.held.give_back(batch.held, apart=apart)
                 self.memory.recent.drop(batch.runs.taken_from_cache())
+                if apart:
+                    raise StaleVersion(f"failed with a report that waited: {type(error).__name__}") from error
                 if batch.runs.unlocked and isinstance(error, InvariantBroken):
                     # The cached run was deleted or has changed since.
                     raise StaleVersion(str(error)) from error
@@ -159,7 +173,8 @@ class Transactor:
     def hold(self, delivery: Delivery, envelope: Envelope) -> bool:
         """Let a report wait for the next decision about its run, if that delays nothing; return whether it waits."""
         event = envelope.body
-        if not isinstance(event, AttemptStarted):
+        # One that comes again may have failed.
+        if not isinstance(event, AttemptStarted) or delivery.redelivered:
             return False
         known = self.memory.recent.newest(event.run_key)
         if known is None or not may_wait(known.run, event):
