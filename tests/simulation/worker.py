@@ -70,6 +70,8 @@ class Ledger:
 class _NoGuardian:
     """Steps are no processes here, so nothing starts or guards them."""
 
+    lost = False
+
     def __init__(self, *_: object) -> None:
         pass
 
