@@ -1,16 +1,18 @@
 """A real browser, headless, that may use loopback only and records everything that a page must not do."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Error, Page, Request, expect, sync_playwright
 
-from tests.harness.eventually import PATIENCE_S
+from tests.harness.eventually import PATIENCE_S, eventually
 
-__all__ = ["PHONE", "browser", "chromium_bin", "watched"]
+__all__ = ["PHONE", "browser", "chromium_bin", "go_to", "watched"]
 
 PHONE = (375, 800)
 """Width and height of a small screen, in CSS pixels."""
@@ -30,6 +32,12 @@ _NOT_OURS = "ERR_NETWORK_CHANGED"
 
 Container engines that other tests start create and remove such interfaces.
 """
+_NOTICES = Path(__file__).parents[2] / "services/api/web/notice.js"
+_NOTICES_STAY = """{{
+  const later = window.setTimeout;
+  window.setTimeout = (act, ms, ...rest) => ms === {ms} ? 0 : later(act, ms, ...rest);
+}}"""
+"""A notice stays until it is closed: on a busy machine a test may look for it later than a user would read it."""
 
 
 def chromium_bin() -> str | None:
@@ -52,13 +60,34 @@ def browser(*flags: str) -> Iterator[Browser]:
             started.close()
 
 
-def _open(page: Page, url: str) -> None:
-    """Open the URL. Try again once if a changed network interface made a request for one of its modules fail."""
+def _notices_stay() -> str:
+    found = re.search(r"TOAST_MS = (\w+);", _NOTICES.read_text())
+    assert found, "notices of the pages have no time any more"
+    return _NOTICES_STAY.format(ms=found[1])
+
+
+def go_to(page: Page, url: str) -> None:
+    """Open the URL, again if a changed network interface made the request for it or for one of its modules fail."""
     lost: list[str] = []
-    page.on("requestfailed", lambda request: lost.append(request.failure or ""))
-    page.goto(url)
-    if any(_NOT_OURS in each for each in lost):
-        page.reload()
+
+    def note(request: Request) -> None:
+        lost.append(request.failure or "")
+
+    def opened() -> None:
+        lost.clear()
+        try:
+            page.goto(url)
+        except Error as error:
+            if _NOT_OURS in error.message:
+                raise AssertionError(error.message) from error
+            raise
+        if any(_NOT_OURS in each for each in lost):
+            page.goto("about:blank")  # else a URL with a fragment would not load the page anew
+            raise AssertionError(lost)
+
+    page.on("requestfailed", note)
+    eventually(opened)
+    page.remove_listener("requestfailed", note)
     page.locator("main").wait_for(state="attached")
 
 
@@ -88,6 +117,7 @@ def watched(
         timezone_id=zone,
     )
     context.set_default_timeout(PATIENCE_S * 1000)
+    context.add_init_script(_notices_stay())
     for key, value in (stored or {}).items():
         context.add_init_script(f"localStorage.setItem({json.dumps(key)}, {json.dumps(value)})")
     page = context.new_page()
@@ -112,7 +142,7 @@ def watched(
     page.on("dialog", on_dialog)
     context.on("request", on_request)
     try:
-        _open(page, url)
+        go_to(page, url)
         yield page
         assert errors == []
     finally:

@@ -17,7 +17,7 @@ from shared.ids import new_run_id
 from shared.store import tables as t
 from shared.store.engine import open_engine, transaction
 from tests.harness.accessibility import barriers
-from tests.harness.browser import PHONE
+from tests.harness.browser import PHONE, go_to
 from tests.harness.cluster import Deployment
 from tests.ui.conftest import MOST_REQUESTS, PLAIN_EDITOR, Look, origin
 
@@ -151,7 +151,7 @@ def test_no_errors_and_no_sideways_scrolling(
             # Loaded anew: what is looked at, and counted, is this place's own.
             page.goto("about:blank")
             asked.clear()
-            page.goto(f"{origin(shown)}/{place}")
+            go_to(page, f"{origin(shown)}/{place}")
             expect(page.locator("main h1")).not_to_have_text("Not found")
             # What is still being loaded has no width and no names yet.
             expect(page.locator("main .loading")).to_have_count(0)
