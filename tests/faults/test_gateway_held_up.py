@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from urllib.parse import urlsplit
 
 import urllib3
@@ -60,7 +60,8 @@ def test_connections_without_a_request_make_room_for_others(cluster: Cluster) ->
             began_s = time.monotonic()
             assert ask_probe(f"http://127.0.0.1:{cluster.ports[0]}/healthz")[0] == 200
             assert time.monotonic() - began_s < 10
-            assert silent[0].recv(1) == b""
+            with suppress(ConnectionResetError):  # it was ended before the gateway read what it sent
+                assert silent[0].recv(1) == b""
 
     try:
         # A machine that stands still makes one try slow, but not all.
