@@ -18,6 +18,7 @@ from dagway import client as dagway_client
 from dagway.client import AsyncClient, RequestRefused, WaitTimeout
 from tests.harness.cluster import Deployment
 from tests.harness.event_loops import in_thread, run_coroutine
+from tests.harness.eventually import PATIENCE_S
 
 if TYPE_CHECKING:
     from mcp.client.session import ClientSession
@@ -39,7 +40,7 @@ def test_a_run_is_started_followed_and_read(deployment: Deployment, dag: Callabl
     name = dag(GREET)
     with dagway_client.Client(deployment.client.base) as client:
         run_id = client.start(name, params={"NAME": "Ada"})
-        run = client.wait(name, run_id, timeout_s=60)
+        run = client.wait(name, run_id, timeout_s=PATIENCE_S)
 
         assert run.statusLabel == "succeeded"
         assert [node.step.name for node in run.nodes] == ["greet", "count"]
@@ -75,7 +76,7 @@ def test_a_client_of_a_workspace_sends_it_with_every_request(deployment: Deploym
         server.create_workspace(name="of-client")
         client.create_dag("apart", "steps:\n  - echo a\n")
         run_id = client.start("apart")
-        assert client.wait("apart", run_id, timeout_s=60).statusLabel == "succeeded"
+        assert client.wait("apart", run_id, timeout_s=PATIENCE_S).statusLabel == "succeeded"
         assert [event.dagRunId for event in client.run_events("apart", run_id)][-1] == run_id
 
         async def names() -> list[str]:
@@ -119,7 +120,7 @@ def test_waiting_ends_at_its_time_limit_and_a_stop_ends_the_run(
         with pytest.raises(WaitTimeout, match="has not ended"):
             client.wait(name, run_id, timeout_s=0.5)
         client.stop(name, run_id)
-        assert client.wait(name, run_id, timeout_s=60).statusLabel == "aborted"
+        assert client.wait(name, run_id, timeout_s=PATIENCE_S).statusLabel == "aborted"
 
 
 def test_the_asyncio_client_follows_many_runs_at_once(deployment: Deployment, dag: Callable[[str], str]) -> None:
@@ -128,7 +129,7 @@ def test_the_asyncio_client_follows_many_runs_at_once(deployment: Deployment, da
     async def follow_all() -> list[str]:
         async with AsyncClient(deployment.client.base) as client:
             ids = await asyncio.gather(*[client.start(name, params={"NAME": str(n)}) for n in range(3)])
-            runs = await asyncio.gather(*[client.wait(name, run_id, timeout_s=60) for run_id in ids])
+            runs = await asyncio.gather(*[client.wait(name, run_id, timeout_s=PATIENCE_S) for run_id in ids])
             events = [event async for event in client.run_events(name, ids[0])]
             assert events[-1].became == "succeeded"
             assert {run.dagRunId async for run in client.all_runs(name=name)} == set(ids)

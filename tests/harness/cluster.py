@@ -38,7 +38,6 @@ __all__ = [
     "running",
 ]
 
-_READY_S = 90.0
 _SECRET_KEYS = {"DAGWAY_SECRET_KEYS": f"tests={'k' * 32}"}
 """Seals stored secrets, in all gateways and workers."""
 _count = itertools.count(1)
@@ -79,7 +78,7 @@ class Deployment:
 
     def ready(self, process: DagwayProcess) -> DagwayProcess:
         """Wait until a process is ready."""
-        return process.wait_ready(self._doors[process], timeout_s=_READY_S)
+        return process.wait_ready(self._doors[process])
 
     def start(self, *processes: DagwayProcess) -> Self:
         """Start these processes, or all that do not run, and wait until they are ready."""
@@ -110,7 +109,7 @@ class Deployment:
             except StoreUnavailable as error:
                 raise AssertionError(str(error)) from error
 
-        return eventually(read, timeout_s=_READY_S)
+        return eventually(read)
 
     def close(self) -> None:
         """End all processes; kill those that are still running."""

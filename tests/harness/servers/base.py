@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.harness.eventually import free_port
+from tests.harness.eventually import PATIENCE_S, free_port
 from tests.harness.memory_folder import memory_folder
 from tests.harness.reaper import forget, kill_group, remove_at_end
 
@@ -16,7 +16,6 @@ __all__ = ["START_TIMEOUT_S", "Server"]
 
 START_TIMEOUT_S = 240.0
 """One RabbitMQ node starts in 17 s beside six busy loops on two CPUs. A new cluster: see ``RabbitCluster``."""
-_STOP_TIMEOUT_S = 30.0
 _ROOM_BYTES = 6_000_000_000
 """What the servers of all test processes need together, by far."""
 
@@ -59,7 +58,7 @@ class Server:
         if process.poll() is None:
             process.send_signal(number)
             try:
-                process.wait(_STOP_TIMEOUT_S)
+                process.wait(PATIENCE_S)
             except subprocess.TimeoutExpired:
                 kill_group(process)
         forget(process)
