@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from tests.harness.eventually import eventually, free_port
+from tests.harness.eventually import PATIENCE_S, eventually, free_port
 from tests.harness.procs import clean_environment
 from tests.harness.reaper import forget, spawn
 
@@ -35,6 +35,8 @@ run_gunicorn(lambda: app, "127.0.0.1", int(sys.argv[1]), **{name: int(value) for
     option.split("=") for option in sys.argv[2:]
 ]})
 """
+_HANG_S = 20
+"""Longer than a busy machine stands still: else the process ends before it is asked to hang."""
 
 
 def pid_at(port: int, log: Path) -> int:
@@ -68,7 +70,7 @@ def test_requests_that_wait_to_be_accepted_are_answered_after_the_end_of_listeni
     heads = [client.recv(9999).split(b"\r\n")[0] for client in clients]
     for client in clients:
         client.close()
-    assert process.wait(60) == 0
+    assert process.wait(PATIENCE_S) == 0
     forget(process)
     assert heads == [b"HTTP/1.1 200 OK"] * 5, log.read_text()
 
@@ -79,7 +81,7 @@ def test_a_gateway_outlives_the_process_that_started_it(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     argv = [sys.executable, "-c", starter, _SERVER, str(port)]
     process = spawn(argv, env=clean_environment(tmp_path), cwd=root, log=log)
-    assert process.wait(60) == 0
+    assert process.wait(PATIENCE_S) == 0
     gateway = eventually(lambda: pid_at(port, log))
     try:
         # gunicorn's own worker looks every second whether its parent is still the same, and ends if it is not.
@@ -94,13 +96,13 @@ def test_a_gateway_outlives_the_process_that_started_it(tmp_path: Path) -> None:
 
 def test_a_gateway_that_hangs_ends_and_says_where(tmp_path: Path) -> None:
     port, log = free_port(), tmp_path / "log"
-    argv = [sys.executable, "-c", _SERVER, str(port), "hang_s=8"]
+    argv = [sys.executable, "-c", _SERVER, str(port), f"hang_s={_HANG_S}"]
     process = spawn(argv, env=clean_environment(tmp_path), cwd=Path(__file__).parents[2], log=log)
     assert eventually(lambda: pid_at(port, log)) == process.pid
     with socket.create_connection(("127.0.0.1", port)) as client:
         client.sendall(b"GET /hang HTTP/1.1\r\nHost: gateway\r\n\r\n")
 
-        assert process.wait(60) == 1
+        assert process.wait(PATIENCE_S) == 1
         assert client.recv(1) == b"", "nothing was answered"
     forget(process)
     assert "in run_for_ever" in log.read_text()
