@@ -77,11 +77,15 @@ class BrokerUsers:
         return {service: self.url(login) for service, login in logins.items()}
 
     def add_worker_login(self, pool: str, login: str) -> None:
-        """Make a login for the workers of a pool with ``deploy/worker-login``, and import it."""
+        """Make a login for the workers of a pool with ``deploy/worker-login``; import it as ``rabbitmqctl`` does."""
         argv = [str(_DEPLOY / "worker-login"), pool, login]
         made = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
         (user,) = json.loads(made)["users"]
         self._passwords[user["name"]] = user["password"]
         path = self._folder / f"{login}.json"
         path.write_text(made)
-        self.server.ctl("import_definitions", str(path))
+        self.server.eval(f'{{ok, Made}} = file:read_file("{path}"), ok = rabbit_definitions:import_raw(Made), ok.')
+
+    def delete_login(self, login: str) -> None:
+        """Delete a login, as ``rabbitmqctl delete_user`` does."""
+        self.server.eval(f'ok = rabbit_auth_backend_internal:delete_user(<<"{login}">>, <<"harness">>), ok.')

@@ -92,7 +92,7 @@ def test_a_pool_is_added_and_its_login_replaced_while_runs_go_on(
         assert old.wait_exit() == 0
 
         assert intruder.does(lambda channel: channel.basic_get("dagway.tasks.team.any"))
-        broker.server.ctl("delete_user", "worker-team")
+        broker.delete_login("worker-team")
         with pytest.raises(AMQPConnectionError):
             eventually(lambda: not intruder.does(lambda channel: channel.basic_get("dagway.tasks.team.any")))
     with pytest.raises(ProbableAuthenticationError):
