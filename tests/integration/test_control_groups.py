@@ -78,10 +78,12 @@ def test_every_process_of_a_command_is_in_its_group(base: Path) -> None:
     )
 
     assert ran.returncode == 0, ran.stderr
+    assert len(ran.stdout.splitlines()) == 2, ran.stdout
     told, left_by_a_killed_spawner = ran.stdout.splitlines()
     assert left_by_a_killed_spawner == "0"
     found = json.loads(told)
     for each in found:
+        assert len(each["groups"]) == 2, each
         command, child = each["groups"]
         assert command == child
         assert f"/{base.name}/step-" in command
