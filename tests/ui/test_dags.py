@@ -6,7 +6,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from tests.harness.accessibility import barriers
-from tests.harness.browser import watched
+from tests.harness.browser import PHONE, watched
 from tests.harness.cluster import Embedded
 from tests.ui.conftest import PLAIN_EDITOR, Look, origin
 
@@ -321,3 +321,15 @@ def test_a_page_of_the_list_that_became_empty_leads_back(look: Look, system: Emb
         expect(page.get_by_text("No DAG fits.")).to_be_visible()
         page.get_by_role("link", name="Show all").click()
         expect(page.get_by_role("table")).to_be_visible()
+
+
+def test_links_one_below_the_other_are_high_enough_to_hit_on_a_phone(look: Look, system: Embedded) -> None:
+    system.client.create("near-links", "steps: ['true']\n")
+    system.client.start("near-links")
+    system.client.until("succeeded", "near-links")
+    with look("#/dags?name=near-links", size=PHONE) as page:
+        row = page.get_by_role("row").filter(has_text="near-links")
+        for link in (row.get_by_role("link", name="near-links"), row.get_by_role("link", name="succeeded")):
+            place = link.bounding_box()
+            assert place is not None
+            assert place["height"] >= 24

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mcp import types
     from mcp.server import Server
 
-__all__ = ["mcp_command"]
+__all__ = ["answer", "mcp_command"]
 
 _INSTRUCTIONS = (
     "Dagway runs workflows (DAGs). A DAG is a YAML file with steps; a DAG run is one execution of it. "
@@ -86,7 +86,7 @@ def _server(gateway: Gateway, tools: Mapping[str, Tool]) -> "Server[Any]":
         return types.ListToolsResult(tools=listed)
 
     async def call_tool(_context: Any, params: "types.CallToolRequestParams") -> "types.CallToolResult":
-        text, failed = await asyncio.to_thread(_answer, gateway, tools, params.name, params.arguments or {})
+        text, failed = await asyncio.to_thread(answer, gateway, tools, params.name, params.arguments or {})
         return types.CallToolResult(content=[types.TextContent(type="text", text=text)], is_error=failed)
 
     return Server(
@@ -107,7 +107,7 @@ def _hints(tool: Tool) -> "types.ToolAnnotations":
     return types.ToolAnnotations(read_only_hint=False, destructive_hint=not tool.adds, idempotent_hint=tool.repeatable)
 
 
-def _answer(gateway: Gateway, tools: Mapping[str, Tool], name: str, arguments: Mapping[str, Any]) -> tuple[str, bool]:
+def answer(gateway: Gateway, tools: Mapping[str, Tool], name: str, arguments: Mapping[str, Any]) -> tuple[str, bool]:
     """Carry out a call; return the text of the answer and whether it failed."""
     if name not in tools:
         return f"there is no tool {name!r} for this role", True

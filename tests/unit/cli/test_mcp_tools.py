@@ -1,7 +1,6 @@
 """The tools of ``dagway mcp``: which there are for a role, and what a call sends."""
 
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -9,7 +8,7 @@ from jsonschema import Draft202012Validator
 from services.api.openapi import document
 from services.api.routes import OPERATIONS
 from services.cli.errors import GatewayError
-from services.cli.mcp.serving import _answer
+from services.cli.mcp.serving import answer
 from services.cli.mcp.tools import ArgumentError, GatewayRequest, Tool, tools_of
 
 DOCUMENT: dict[str, Any] = document(OPERATIONS, version="1", base="/api/v2", builtin=True)
@@ -99,9 +98,18 @@ def test_wrong_arguments_are_named() -> None:
 
 
 def test_every_answer_is_text_that_can_be_sent_on() -> None:
-    tools = named("viewer")
-    gateway = Mock()
-    gateway.send.side_effect = [{"name": "é\ud800"}, GatewayError("é\ud800")]
+    class RemoteNode:
+        content: Any = None
 
-    assert _answer(gateway, tools, "listQueues", {}) == ('{"name": "é?"}', False)
-    assert _answer(gateway, tools, "listQueues", {}) == ("é?", True)
+        def send(self, *_request: object) -> Any:
+            if isinstance(self.content, Exception):
+                raise self.content
+            return self.content
+
+    tools, node = named("viewer"), RemoteNode()
+    given: Any = node
+
+    node.content = {"name": "é\ud800"}
+    assert answer(given, tools, "listQueues", {}) == ('{"name": "é?"}', False)
+    node.content = GatewayError("é\ud800")
+    assert answer(given, tools, "listQueues", {}) == ("é?", True)
