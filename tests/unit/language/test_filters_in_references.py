@@ -54,5 +54,5 @@ def test_what_may_be_a_filter_stays_as_written_where_none_runs() -> None:
     scope = Scope(({"J": '{"n":5,"a-1":6}'},))
     assert expand_text("${J.n | floor} ${J.n-1} ${J.a-1} ${J.not-there}", scope) == "${J.n | floor} ${J.n-1} 6 "
     assert expand_text("$J.n-1.", scope) == "."
-    # An empty text would name the DAG's own folder, where nobody meant the step to run.
+    # An empty text would stand for the DAG's own folder, and the step was not meant to run there.
     assert expand("/data/${J.n | floor}/${U.n-1}/$J.n-1/${U.n}", scope) == "/data/${J.n | floor}/${U.n-1}//"
