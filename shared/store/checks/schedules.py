@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from shared.language.cron import fires_between
 from shared.store import tables as t
-from shared.store.checks.base import StoreSnapshot, Violation, check
+from shared.store.checks.base import MARGIN, StoreSnapshot, Violation, check
 
 __all__ = ["CHECKS"]
 
@@ -79,7 +79,8 @@ def _late(snapshot: StoreSnapshot) -> Iterator[Violation]:
         return
     ended = {row["resumed_at"] for row in snapshot.rows(select(p.resumed_at).where(p.scope == "global"))}
     for row in snapshot.rows(select(s.file_name, s.next_fire_at).where(s.next_fire_at.is_not(None))):
-        if snapshot.overdue(max([row["next_fire_at"], *ended])):
+        # Also in a system at rest, the next one may have become due a moment ago.
+        if snapshot.overdue(max([row["next_fire_at"], *ended]) + MARGIN):
             yield Violation(
                 f"the schedule of DAG {row['file_name']} was due at {row['next_fire_at']:%Y-%m-%d %H:%M} UTC and is "
                 "not decided",
