@@ -4,7 +4,6 @@
 """
 
 import json
-import math
 import random
 import time
 import uuid
@@ -16,6 +15,7 @@ from typing import Any, TypeVar
 
 from dagway.client.api_call import ApiCall, model
 from dagway.client.errors import ClientError, ConnectionFailed, RequestRefused
+from shared.unknown_outcome import IN_DOUBT, UNAVAILABLE, may_be_stored
 
 __all__ = ["Delay", "Exchange", "HttpAnswer", "Send", "checked", "connection_failed", "exchange", "pauses"]
 
@@ -23,12 +23,6 @@ T = TypeVar("T")
 
 _TRIES = 5
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
-_UNAVAILABLE = frozenset({502, 503, 504})
-_UNKNOWN = {"outcome": "unknown"}
-"""Details of a 503 after which the request may have been carried out."""
-_BY_PROXY = frozenset({502, 504})
-"""Statuses of a proxy that did not get the whole answer."""
-_IN_DOUBT = "it is not known whether the server has stored this request"
 _OUTCOME_TRIES = 60
 _FOREIGN = "the answer lacks what was asked for: is this a Dagway gateway of the client's version?"
 _LATE = "carried out, but too late for its answer: read the result with another request"
@@ -147,28 +141,22 @@ def _tries(request: Send, deadline: float | None = None) -> Exchange[HttpAnswer]
     in_doubt = False
     while True:
         answer = (yield request) or HttpAnswer()
-        if answer.failure is None and answer.status not in _UNAVAILABLE:
+        if answer.failure is None and answer.status not in UNAVAILABLE:
             return answer
-        in_doubt = in_doubt or (request.method != "GET" and _may_be_stored(answer))
-        if not answer.repeat:
+        stored = answer.sent if answer.failure is not None else may_be_stored(answer.status, answer.content)
+        in_doubt = in_doubt or (request.method != "GET" and stored)
+        wait_s = next(waits, None)
+        if wait_s is None or not answer.repeat:
             break
-        pause_s = max(next(waits, math.inf), _retry_after(answer))
-        if time.monotonic() + pause_s >= (math.inf if deadline is None else deadline):
+        wait_s = max(wait_s, _retry_after(answer))
+        if deadline is not None and time.monotonic() + wait_s >= deadline:
             break
-        yield Delay(pause_s)
+        yield Delay(wait_s)
     what = f"{request.method} {request.path}"
     if answer.failure is not None:
-        raise connection_failed(what, answer, f"; {_IN_DOUBT}" if in_doubt else "") from answer.failure
-    # What the gateway says is about the last try only.
-    why = f"; {_IN_DOUBT}" if in_doubt else _reason(answer)
+        raise connection_failed(what, answer, f"; {IN_DOUBT}" if in_doubt else "") from answer.failure
+    why = f"; {IN_DOUBT}" if in_doubt else _reason(answer)
     raise ConnectionFailed(f"{what}: the gateway answered {answer.status}{why}")
-
-
-def _may_be_stored(answer: HttpAnswer) -> bool:
-    """Return whether a write that was answered so, or not at all, may be carried out all the same."""
-    if answer.failure is not None:
-        return answer.sent
-    return answer.status in _BY_PROXY or _message(answer).get("details") == _UNKNOWN
 
 
 def connection_failed(what: str, answer: HttpAnswer, but: str = "") -> ConnectionFailed:
@@ -179,17 +167,11 @@ def connection_failed(what: str, answer: HttpAnswer, but: str = "") -> Connectio
 
 def _reason(answer: HttpAnswer) -> str:
     """Return what the gateway says about it; nothing of the page of a proxy."""
-    message = _message(answer).get("message")
-    return f": {message}" if message else ""
-
-
-def _message(answer: HttpAnswer) -> Mapping[str, Any]:
-    """Return the JSON object in an answer; an empty one if there is none."""
     try:
-        found = json.loads(answer.content)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+        message = json.loads(answer.content)["message"]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return f": {message}" if message else ""
 
 
 def _retry_after(answer: HttpAnswer) -> float:

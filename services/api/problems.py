@@ -18,6 +18,7 @@ from shared.errors import (
     Unavailable,
     Unroutable,
 )
+from shared.unknown_outcome import UNKNOWN
 
 __all__ = [
     "BAD_REQUEST",
@@ -27,7 +28,6 @@ __all__ = [
     "SETTING",
     "TOO_LARGE",
     "UNAVAILABLE",
-    "UNKNOWN",
     "WRONG_METHOD",
     "Problem",
     "bad_request",
@@ -46,8 +46,6 @@ SETTING = "setting"
 """Key in the details of a refusal that a setting of the server causes, whoever asks. Its value names the setting."""
 REFUSED = "dagway.refused"
 """Key in the WSGI environment. Its value is the ``Problem`` of a request that the server refused before Flask ran."""
-UNKNOWN: Mapping[str, str] = {"outcome": "unknown"}
-"""The details of a 503 after which the request may have been carried out."""
 RETRY_AFTER_S = 2
 """About as long as a reconnect to the broker or the database takes."""
 

@@ -16,6 +16,7 @@ from dagway.client.calls import ApiCall
 from dagway.client.connection import pause_until, stream_options
 from dagway.client.errors import ClientError, ConnectionFailed, RequestRefused
 from dagway.client.exchange import Delay, HttpAnswer, Send, exchange
+from shared.unknown_outcome import IN_DOUBT
 from tests.harness.event_loops import run_coroutine
 
 UNAVAILABLE = HttpAnswer(
@@ -86,7 +87,7 @@ def test_a_write_is_in_doubt_if_an_earlier_try_may_have_been_stored(first: HttpA
     with pytest.raises(ConnectionFailed) as read:
         play(calls.dag("a"), LOST, *[last] * 4)
 
-    assert str(written.value).endswith("it is not known whether the server has stored this request")
+    assert str(written.value).endswith(IN_DOUBT)
     assert "nothing was changed" not in str(written.value)
     assert "not known" not in str(read.value)
 

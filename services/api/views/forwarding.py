@@ -12,11 +12,12 @@ import urllib3
 
 from services.api.followers import Follower, Followers
 from services.api.operations import ApiResponse
-from services.api.problems import UNKNOWN, Problem
+from services.api.problems import Problem
 from services.api.requests import checked_values
 from services.api.settings import RemoteNode
 from shared.outbound import OutboundPolicy
 from shared.outbound_http import OutboundDenied, outbound_pool
+from shared.unknown_outcome import UNKNOWN
 
 __all__ = ["forward"]
 

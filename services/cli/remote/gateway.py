@@ -1,4 +1,8 @@
-"""Requests to a gateway: reads are repeated after a failure, and so are writes, which carry an Idempotency-Key."""
+"""Requests to a gateway: reads are repeated after a failure, and so are writes, which carry an Idempotency-Key.
+
+Commands print the JSON of answers as it came. They do not use ``dagway.client``, because its models take a quarter of
+a second to import.
+"""
 
 import json
 import time
@@ -12,6 +16,7 @@ import urllib3
 
 from services.cli.errors import GatewayError, GatewayUnreachable
 from shared.http_failures import failure_text, speaks_no_http
+from shared.unknown_outcome import IN_DOUBT, UNAVAILABLE, may_be_stored
 
 __all__ = ["Gateway", "ServerConnection", "path"]
 
@@ -21,13 +26,8 @@ _TRIES, _PAUSE_S = 4, 0.5
 _ACCEPTED = 202
 _OUTCOME_TRIES = 6
 """How often the outcome of an accepted write is asked for. The gateway waits some seconds for it each time."""
-_PASSING = frozenset({502, 503, 504})
-"""Statuses that mean: try again."""
-_BY_PROXY = frozenset({502, 504})
-"""Statuses of a proxy that did not get the whole answer."""
 _NOT_SENT = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
 """After these errors nobody has the request."""
-_IN_DOUBT = "it is not known whether the server has stored this request: look before you repeat it"
 
 _TO_LOG_IN = "give a token by --token or DAGWAY_AUTH_TOKEN, or a profile by dagway config set"
 _TO_LOG_IN_BASIC = f"set DAGWAY_AUTH_BASIC_USERNAME and DAGWAY_AUTH_BASIC_PASSWORD, {_TO_LOG_IN}"
@@ -135,7 +135,7 @@ class Gateway:
                 if stored:
                     break
                 raise
-            if stored and answer.status in _PASSING:
+            if stored and answer.status in UNAVAILABLE:
                 break
             content = self._content(answer)
             if answer.status != _ACCEPTED:
@@ -160,16 +160,15 @@ class Gateway:
                 speaks_other = _speaks_other(error, time.monotonic() - began)
                 in_doubt = in_doubt or (method != "GET" and not speaks_other and not isinstance(error, _NOT_SENT))
                 if not tries_left or speaks_other:
-                    self._unreachable(error, f"; {_IN_DOUBT}" if in_doubt else "")
+                    self._unreachable(error, f"; {IN_DOUBT}" if in_doubt else "")
             else:
-                if answer.status not in _PASSING:
+                if answer.status not in UNAVAILABLE:
                     return answer
-                in_doubt = in_doubt or (method != "GET" and _may_be_stored(answer))
+                in_doubt = in_doubt or (method != "GET" and may_be_stored(answer.status, answer.data))
                 if not tries_left:
                     if not in_doubt:
                         return answer
-                    # What the gateway says is about the last try only.
-                    raise GatewayError(f"{_IN_DOUBT}, and see `dagway doctor` for what is wrong", status=answer.status)
+                    raise GatewayError(f"{IN_DOUBT}, and see `dagway doctor` for what is wrong", status=answer.status)
             self._pause(_PAUSE_S * (_TRIES - tries_left))
         raise AssertionError("the last try returns or raises")
 
@@ -183,7 +182,7 @@ class Gateway:
             if answer.status == 204:
                 answer.release_conn()
                 return None
-            if answer.status in _PASSING:
+            if answer.status in UNAVAILABLE:
                 answer.close()
                 raise GatewayUnreachable(f"{self.connection.name} at {self.connection.url} answered {answer.status}")
             if answer.status != 200:
@@ -238,16 +237,6 @@ class Gateway:
         if self.connection.to_log_in:
             return self.connection.to_log_in
         return _TO_LOG_IN_BASIC if answer.headers.get("WWW-Authenticate", "").startswith("Basic") else _TO_LOG_IN
-
-
-def _may_be_stored(answer: urllib3.BaseHTTPResponse) -> bool:
-    """Return whether a write with this answer may be carried out all the same."""
-    if answer.status in _BY_PROXY:
-        return True
-    try:
-        return bool(json.loads(answer.data)["details"]["outcome"] == "unknown")
-    except (ValueError, KeyError, TypeError):
-        return False
 
 
 def _with_query(path: str, query: Mapping[str, Any]) -> str:
