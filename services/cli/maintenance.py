@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from services.cli.exit_codes import text_of
-from services.cli.output.terminal import echo, echo_answer, echo_json
+from services.cli.output.terminal import echo, echo_answer, echo_json, say
 from services.cli.settings import configure, options_of
 from shared.errors import DagwayError
 
@@ -32,7 +32,7 @@ def verify_command(only: tuple[str, ...], limit: int, in_json: bool, **given: An
     try:
         results = check_database(configure("verify", given), utc_now(), only, limit=limit)
     except DagwayError as error:
-        echo(f"dagway: {text_of(error)}", err=True)
+        say(text_of(error))
         sys.exit(2)
     for line in [as_json(results)] if in_json else as_text(results):
         echo(line)

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from services.cli.help_pages import PageGroup
-from services.cli.output.terminal import JSON_OPTION, echo_answer, echo_list
+from services.cli.output.terminal import JSON_OPTION, echo_answer, echo_list, say
 from services.cli.profiles import Profile, Profiles, profiles_path, read_profiles, write_profiles
 from services.cli.remote.connecting import find_connection
 from services.cli.settings import options_of
@@ -97,7 +97,7 @@ def set_profile(
     }
     changes = {field: value for field, value in given.items() if value is not None}
     if old is not None and changes.get("url", old.url) != old.url and "token" not in changes and _kind(old) != "none":
-        click.echo("dagway: the credentials were those of the former URL: give them again", err=True)
+        say("the credentials were those of the former URL: give them again")
         old = Profile(url=old.url, ca_file=old.ca_file)
     changed = replace(old or Profile(url=""), **changes)
     write_profiles(where, Profiles(profiles.use or name, {**profiles.by_name, name: changed}))

@@ -15,7 +15,7 @@ from services.cli.exit_codes import FAILED, INTERRUPTED
 from services.cli.help_pages import PageCommand
 from services.cli.interrupts import interruptible
 from services.cli.output.run_page import MARKS, run_lines
-from services.cli.output.terminal import echo_json, on_terminal, paint
+from services.cli.output.terminal import echo_json, on_terminal, paint, say
 from services.cli.output.times import duration, seconds_between
 from services.cli.paths import WorkflowFile
 from services.cli.remote.dagu_flags import PARAMS_ARGUMENT, PARAMS_OPTION, QUIET, RUN_ID, params_text
@@ -205,6 +205,6 @@ class _Live(_Quiet):
 
 def _say_why(run: "LocalRun") -> None:
     if run.row.status == "waiting":
-        click.echo("dagway: a step waits for approval, which needs a server: dagway start", err=True)
+        say("a step waits for approval, which needs a server: dagway start")
     elif run.row.error:
-        click.echo(f"dagway: {run.row.error}", err=True)
+        say(run.row.error)

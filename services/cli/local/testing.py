@@ -15,7 +15,7 @@ from services.cli.exit_codes import FAILED
 from services.cli.help_pages import PageCommand
 from services.cli.local.cases import CASES_SUFFIXES, Case, CaseFile, read_cases
 from services.cli.output.junit import CaseResult, junit_xml
-from services.cli.output.terminal import echo_json, paint
+from services.cli.output.terminal import echo_json, paint, say
 from services.cli.output.times import duration
 from services.cli.paths import is_file, is_folder
 from services.cli.remote.dagu_flags import params_text
@@ -60,11 +60,9 @@ def test_command(
     else:
         click.echo(f"{len(results)} {'case' if len(results) == 1 else 'cases'}, {failed} failed")
         if not files:
-            click.echo(
-                f"dagway: there is no file *{CASES_SUFFIXES[0]} below {' '.join(paths) or 'this folder'}", err=True
-            )
+            say(f"there is no file *{CASES_SUFFIXES[0]} below {' '.join(paths) or 'this folder'}")
         elif not results and only:
-            click.echo(f"dagway: there is no case with the name {' or '.join(map(repr, only))}", err=True)
+            say(f"there is no case with the name {' or '.join(map(repr, only))}")
     sys.exit(FAILED if failed or not results else 0)
 
 
@@ -114,7 +112,7 @@ def _results(
 
 
 def _die() -> None:
-    click.echo("dagway: the engine has died of a bug; --log-level info shows its log", err=True)
+    say("the engine has died of a bug; --log-level info shows its log")
 
 
 def _print(result: CaseResult) -> None:

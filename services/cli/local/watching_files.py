@@ -8,10 +8,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-import click
-
 from services.cli.errors import WorkflowInvalid
 from services.cli.exit_codes import INTERRUPTED
+from services.cli.output.terminal import say
 
 __all__ = ["run_on_change"]
 
@@ -35,7 +34,7 @@ def run_on_change(file: Path, arguments: Sequence[str]) -> NoReturn:
             while _times(seen) == seen:
                 if not ended and child.poll() is not None:
                     ended = True
-                    click.echo(f"dagway: waiting for a change of {', '.join(map(str, seen))} (Ctrl-C ends)", err=True)
+                    say(f"waiting for a change of {', '.join(map(str, seen))} (Ctrl-C ends)")
                 time.sleep(_LOOK_S)
             _stop(child)
     except KeyboardInterrupt:

@@ -22,6 +22,7 @@ __all__ = [
     "echo_table",
     "on_terminal",
     "paint",
+    "say",
     "status_text",
 ]
 
@@ -70,6 +71,11 @@ def status_text(label: str) -> str:
 def echo(text: str, *, err: bool = False) -> None:
     """Print a text for people. What it has of requests, runs and workers does nothing to their terminal."""
     click.echo(harmless(text), err=err)
+
+
+def say(text: str) -> None:
+    """Print a remark of the command itself to stderr, as its errors are."""
+    echo(f"dagway: {text}", err=True)
 
 
 def echo_output(line: str, *, head: str = "", err: bool = False) -> None:

@@ -7,10 +7,9 @@ import click
 
 from services.cli.errors import GatewayError
 from services.cli.help_pages import PageGroup
-from services.cli.output.terminal import JSON_OPTION, echo, echo_answer, echo_json, echo_list
+from services.cli.output.terminal import JSON_OPTION, echo, echo_answer, echo_json, echo_list, say
 from services.cli.output.times import short_time
 from services.cli.remote.connecting import with_gateway
-from services.cli.remote.following import say
 from services.cli.remote.gateway import Gateway, path
 from shared.roles import ROLES
 

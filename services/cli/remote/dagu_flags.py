@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from services.cli.output.terminal import echo
+from services.cli.output.terminal import say
 from shared.language.file_names import EXTENSIONS
 
 __all__ = ["PARAMS_ARGUMENT", "PARAMS_OPTION", "QUIET", "RUN_ID", "dag_name", "dagu_flags", "params_text"]
@@ -38,7 +38,7 @@ def dagu_flags(function: F) -> F:
         given = [flags[-1] for name, flags in _WITHOUT_EFFECT.items() if rest.pop(name) is not None]
         given += ["--cpu-profile"] * cpu_profile
         for flag in given:
-            echo(f"dagway: {flag} has no effect: the server has its own settings", err=True)
+            say(f"{flag} has no effect: the server has its own settings")
         return function(*args, **rest)
 
     decorated: Callable[..., Any] = click.option("--cpu-profile", is_flag=True, hidden=True)(call)

@@ -9,7 +9,7 @@ from services.cli.errors import GatewayError, GatewayUnreachable
 from services.cli.exit_codes import FAILED, INTERRUPTED
 from services.cli.interrupts import interruptible
 from services.cli.output.run_page import failed_steps, run_lines
-from services.cli.output.terminal import echo, echo_json, echo_output, on_terminal, paint
+from services.cli.output.terminal import echo, echo_json, echo_output, on_terminal, paint, say
 from services.cli.remote.event_stream import follow
 from services.cli.remote.gateway import Gateway, path
 from services.cli.remote.waiting_steps import waiting_steps
@@ -24,7 +24,6 @@ __all__ = [
     "last_lines",
     "print_id",
     "print_run",
-    "say",
     "say_change",
     "say_lost",
     "show_live",
@@ -48,11 +47,6 @@ def exit_code(run: Run, *, strict: bool = False) -> int:
     """
     status = run["statusLabel"]
     return FAILED * (status != "succeeded" if strict else status in _FAILED)
-
-
-def say(text: str) -> None:
-    """Print a line for people to stderr."""
-    echo(f"dagway: {text}", err=True)
 
 
 def print_id(answer: dict[str, Any], name: str, *, quiet: bool, in_json: bool) -> None:

@@ -5,11 +5,10 @@ from typing import Any
 import click
 
 from services.cli.help_pages import PageCommand
-from services.cli.output.terminal import JSON_OPTION, echo_json, echo_table, status_text
+from services.cli.output.terminal import JSON_OPTION, echo_json, echo_table, say, status_text
 from services.cli.output.times import short_time
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.dagu_flags import dag_name
-from services.cli.remote.following import say
 from services.cli.remote.gateway import Gateway
 
 __all__ = ["all_dags", "ls_command"]

@@ -3,11 +3,10 @@
 import click
 
 from services.cli.help_pages import PageCommand
-from services.cli.output.terminal import JSON_OPTION, echo_answer, echo_json, echo_list, echo_table, status_text
+from services.cli.output.terminal import JSON_OPTION, echo_answer, echo_json, echo_list, echo_table, say, status_text
 from services.cli.output.times import short_time
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.dagu_flags import QUIET, dag_name
-from services.cli.remote.following import say
 from services.cli.remote.gateway import Gateway, path
 from services.cli.remote.names import DAG_ARGUMENT
 

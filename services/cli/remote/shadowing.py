@@ -9,11 +9,10 @@ import click
 
 from services.cli.exit_codes import FAILED
 from services.cli.help_pages import PageCommand
-from services.cli.output.terminal import JSON_OPTION, echo_json, echo_table, status_text
+from services.cli.output.terminal import JSON_OPTION, echo_json, echo_table, say, status_text
 from services.cli.remote.connecting import authorization, with_gateway
 from services.cli.remote.cutting_over import CutOver, Workflow, cut_over
 from services.cli.remote.dagu_flags import dag_name
-from services.cli.remote.following import say
 from services.cli.remote.gateway import Gateway, ServerConnection, path
 from services.cli.remote.shadow_report import DagComparison, ScheduledTimes, compare_plans, compare_times
 from shared.clock import local_zone

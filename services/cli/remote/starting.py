@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from services.cli.help_pages import PageCommand
-from services.cli.output.terminal import JSON_OPTION
+from services.cli.output.terminal import JSON_OPTION, say
 from services.cli.paths import is_file, read_text
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.dagu_flags import (
@@ -18,7 +18,7 @@ from services.cli.remote.dagu_flags import (
     dagu_flags,
     params_text,
 )
-from services.cli.remote.following import end_with_result, print_id, say, wait_for_end
+from services.cli.remote.following import end_with_result, print_id, wait_for_end
 from services.cli.remote.gateway import Gateway, path
 from services.cli.remote.names import name_on_server
 from shared.errors import ConfigInvalid

@@ -4,10 +4,10 @@ import click
 
 from services.cli.errors import GatewayError
 from services.cli.help_pages import PageCommand
-from services.cli.output.terminal import JSON_OPTION, echo, echo_answer, echo_json
+from services.cli.output.terminal import JSON_OPTION, echo, echo_answer, echo_json, say
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.dagu_flags import PARAMS_OPTION, QUIET, RUN_ID, dagu_flags
-from services.cli.remote.following import details, follow_run, say
+from services.cli.remote.following import details, follow_run
 from services.cli.remote.gateway import Gateway, path
 from services.cli.remote.names import (
     DAG_ARGUMENT,

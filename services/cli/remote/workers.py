@@ -4,10 +4,9 @@ import click
 from click.core import ParameterSource
 
 from services.cli.help_pages import PageGroup
-from services.cli.output.terminal import JSON_OPTION, echo_answer, echo_json, echo_table, status_text
+from services.cli.output.terminal import JSON_OPTION, echo_answer, echo_json, echo_table, say, status_text
 from services.cli.output.times import short_time
 from services.cli.remote.connecting import with_gateway, with_server
-from services.cli.remote.following import say
 from services.cli.remote.gateway import Gateway, path
 
 __all__ = ["workers_command"]
