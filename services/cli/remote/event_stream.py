@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from services.cli.errors import GatewayUnreachable
+from services.cli.remote.patience import Patience
 from shared.event_stream import StreamEvent, parse_events
 
 __all__ = ["EventSource", "follow"]
 
-_PATIENCE_S = 600.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 
 
@@ -25,20 +25,18 @@ def follow(
     path: str,
     *,
     last_id: str = "",
-    on_lost: Callable[[GatewayUnreachable], None] = lambda _error: None,
-    patience_s: float = _PATIENCE_S,
-    clock: Callable[[], float] = time.monotonic,
+    patience: Patience | None = None,
     pause: Callable[[float], None] = time.sleep,
 ) -> Iterator[StreamEvent]:
     """Yield the events of a stream, without a gap and without a repetition, until it has ended.
 
     The gateway ends each connection after a while; then, and when it is lost, the stream is opened again after the
-    last event. ``on_lost`` is called once for each interruption.
+    last event, as long as ``patience`` allows.
 
     Raises:
-        GatewayUnreachable: no connection was possible for ``patience_s`` seconds.
+        GatewayUnreachable: no connection was possible for too long.
     """
-    lost_at: float | None = None
+    patience = patience or Patience()
     wait_s = _FIRST_PAUSE_S
     while True:
         try:
@@ -47,17 +45,13 @@ def follow(
                 return
             wait_s = _FIRST_PAUSE_S
             for event in parse_events(pieces):
-                lost_at = None
+                patience.found()
                 last_id = event.id or last_id
                 if event.data is not None:
                     yield event
-            lost_at = None
+            patience.found()
             pause(_FIRST_PAUSE_S)  # a gateway that stops ends the stream at once
         except GatewayUnreachable as error:
-            if lost_at is None:
-                lost_at = clock()
-                on_lost(error)
-            elif clock() - lost_at > patience_s:
-                raise
+            patience.lost(error)
             pause(wait_s)
             wait_s = min(wait_s * 2, _LONGEST_PAUSE_S)

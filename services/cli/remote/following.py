@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from services.cli.errors import GatewayError, GatewayUnreachable
+from services.cli.errors import GatewayError
 from services.cli.exit_codes import FAILED, INTERRUPTED
 from services.cli.interrupts import interruptible
 from services.cli.output.run_page import failed_steps, run_lines
@@ -25,7 +25,6 @@ __all__ = [
     "print_id",
     "print_run",
     "say_change",
-    "say_lost",
     "show_live",
     "wait_for_end",
 ]
@@ -58,11 +57,6 @@ def print_id(answer: dict[str, Any], name: str, *, quiet: bool, in_json: bool) -
         say(f"follow it with: dagway watch {name} {answer['dagRunId']}")
 
 
-def say_lost(error: GatewayUnreachable) -> None:
-    """Say on stderr that the connection is lost, while the command tries again."""
-    say(f"connection lost, trying again: {error.what}")
-
-
 def details(gateway: Gateway, name: str, run_id: str) -> Run:
     """Return the details of a run."""
     found: Run = gateway.get(path("dag-runs", name, run_id))["dagRunDetails"]
@@ -87,7 +81,7 @@ def follow_run(
     if on_change is None and run["statusLabel"] not in _GOES_ON:
         return
     events = f"{path('dag-runs', name, run['dagRunId'])}/events"
-    for event in follow(gateway, events, last_id=last_id, on_lost=say_lost):
+    for event in follow(gateway, events, last_id=last_id):
         if on_change is not None:
             on_change(event.data)
             if event.data.get("stepName"):
@@ -102,7 +96,7 @@ def follow_run(
 def last_event(gateway: Gateway, name: str, run_id: str) -> str:
     """Return the id of the last event of a run that has ended."""
     last = ""
-    for event in follow(gateway, f"{path('dag-runs', name, run_id)}/events", on_lost=say_lost):
+    for event in follow(gateway, f"{path('dag-runs', name, run_id)}/events"):
         last = event.id
     return last
 

@@ -13,15 +13,15 @@ from services.cli.output.run_page import nodes_of
 from services.cli.output.terminal import JSON_OPTION, echo_line_json, echo_output
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.dagu_flags import RUN_ID
-from services.cli.remote.following import details, say_lost
+from services.cli.remote.following import details
 from services.cli.remote.gateway import Gateway, path
 from services.cli.remote.names import DAG_ARGUMENT, LATEST, name_on_server
+from services.cli.remote.patience import Patience
 
 __all__ = ["follow_logs", "logs_command"]
 
 _PAGE = 5_000
 _POLL_S = 0.4
-_LOST_S = 600.0
 _NOT_ENDED = frozenset({"running", "queued", "not_started", "waiting"})
 _EXAMPLES = """
 dagway logs report                    the output of all steps of the newest run
@@ -46,33 +46,29 @@ def follow_logs(
     streams: tuple[str, ...] = ("stdout", "stderr"),
     from_line: int = 1,
     until_end: bool,
-    on_lost: Callable[[GatewayUnreachable], None] = lambda _error: None,
+    patience: Patience | None = None,
     pause: Callable[[float], None] = time.sleep,
 ) -> Iterator[LogLine]:
     """Yield the lines of a run's steps, or of one step; with ``until_end``, until the run has ended.
 
-    If the gateway goes away meanwhile, it is asked again until it answers, ten minutes at most, and nothing is lost or
-    repeated. ``on_lost`` is called once for each interruption.
+    If the gateway goes away meanwhile, it is asked again as long as ``patience`` allows, and no line is lost or comes
+    twice.
     """
     tails: dict[tuple[str, str], LogTail] = {}
-    lost_s = 0.0
+    patience = patience or Patience()
     while True:
         try:
             run = gateway.get(run_url)["dagRunDetails"]
             silent = True
             ended = not until_end or run["statusLabel"] not in _NOT_ENDED
-            for node in nodes_of(run):
-                name = node["step"]["name"]
-                if step in ("", name) and node["statusLabel"] != "not_started":
-                    for stream in streams if node["stdout"] != node["stderr"] else streams[:1]:  # both in one file
-                        tail = tails.get((name, stream)) or LogTail(
-                            _pages(gateway, f"{run_url}{path('steps', name)}/log", stream), name, stream, from_line
-                        )
-                        tails[name, stream] = tail
-                        for line in tail.read(ended=not until_end):
-                            silent = False
-                            yield line
-            lost_s = 0.0
+            for name, stream in _written(run, step, streams):
+                if (name, stream) not in tails:
+                    pages = _pages(gateway, f"{run_url}{path('steps', name)}/log", stream)
+                    tails[name, stream] = LogTail(pages, name, stream, from_line)
+                for line in tails[name, stream].read(ended=not until_end):
+                    silent = False
+                    yield line
+            patience.found()
             if ended and (silent or not until_end):
                 # Output may arrive after the end of its step, so the last line counts as complete only now.
                 for tail in tails.values():
@@ -80,12 +76,19 @@ def follow_logs(
                 return
             pause(_POLL_S)
         except GatewayUnreachable as error:
-            if not until_end or lost_s > _LOST_S:
+            if not until_end:
                 raise
-            if not lost_s:
-                on_lost(error)
-            lost_s += 1
+            patience.lost(error)
             pause(1)
+
+
+def _written(run: dict[str, Any], step: str, streams: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Yield step and stream of each log that the steps of a run, or one step, have begun to write."""
+    for node in nodes_of(run):
+        name = node["step"]["name"]
+        if step in ("", name) and node["statusLabel"] != "not_started":
+            for stream in streams if node["stdout"] != node["stderr"] else streams[:1]:  # both in one file
+                yield name, stream
 
 
 def _pages(gateway: JsonSource, url: str, stream: str) -> Callable[[int], Any]:
@@ -131,9 +134,7 @@ def logs_command(
     if tail:
         lines = _tails(gateway, url, [step] if step else names, streams, tail)
     else:
-        lines = follow_logs(
-            gateway, url, step=step, streams=streams, from_line=from_line, until_end=follow, on_lost=say_lost
-        )
+        lines = follow_logs(gateway, url, step=step, streams=streams, from_line=from_line, until_end=follow)
     width = max(map(len, names), default=0)
     for line in lines:
         if in_json:

@@ -14,7 +14,7 @@ from services.cli.output.times import duration, seconds_between, short_time
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.dagu_flags import RUN_ID
 from services.cli.remote.event_stream import follow
-from services.cli.remote.following import end_with_result, exit_code, follow_run, say_change, say_lost, show_live
+from services.cli.remote.following import end_with_result, exit_code, follow_run, say_change, show_live
 from services.cli.remote.gateway import Gateway, path
 from services.cli.remote.names import LATEST, QUEUED, RUN_ARGUMENT, RUNNING, WAITING, name_on_server
 
@@ -83,13 +83,13 @@ def _watch_all(gateway: Gateway, *, in_json: bool) -> None:
         if not in_json:
             raise click.UsageError("without a terminal, give a DAG, or use dagway events")
         echo_line_json({"dagRuns": runs})
-        for _event in follow(gateway, "/events", on_lost=say_lost):
+        for _event in follow(gateway, "/events"):
             echo_line_json({"dagRuns": _active(gateway)})
         return
     from services.cli.output.live import LiveLines  # noqa: PLC0415 - rich takes 0.1 s to import
 
     with LiveLines(lambda: active_lines(runs)):
-        for _event in follow(gateway, "/events", on_lost=say_lost):
+        for _event in follow(gateway, "/events"):
             runs[:] = _active(gateway)
 
 
@@ -111,7 +111,7 @@ def events_command(gateway: Gateway, *, dag: str, run: str, run_id: str, last_id
     where = "/events"
     if dag:
         where = f"{path('dag-runs', name_on_server(gateway, dag), run or run_id or LATEST)}/events"
-    for event in follow(gateway, where, last_id=last_id, on_lost=say_lost):
+    for event in follow(gateway, where, last_id=last_id):
         if in_json:
             echo_line_json({"id": event.id, **event.data})
         else:

@@ -1,9 +1,9 @@
 """Following over a connection that breaks: events and log lines come once each, in order."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from hypothesis import given
@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from services.cli.errors import GatewayUnreachable
 from services.cli.log_tail import LogTail
 from services.cli.remote.event_stream import follow
-from services.cli.remote.following import say_lost
 from services.cli.remote.logs import follow_logs
+from services.cli.remote.patience import Patience
 from shared.event_stream import StreamEvent, parse_events
 
 
@@ -49,39 +49,56 @@ class BrokenSource:
         raise GatewayUnreachable("cut")
 
 
-def test_a_stream_continues_after_the_last_event() -> None:
-    lost: list[str] = []
-
-    events = list(
-        follow(BrokenSource(7, 3), "/events", on_lost=lambda error: lost.append(str(error)), pause=lambda _s: None)
-    )
+def test_a_stream_continues_after_the_last_event(capsys: pytest.CaptureFixture[str]) -> None:
+    events = list(follow(BrokenSource(7, 3), "/events", pause=lambda _s: None))
 
     assert [event.id for event in events] == [str(number) for number in range(1, 8)]
-    assert lost == ["cut", "cut", "cut"], "once for each interruption"
+    told = ["dagway: connection lost, trying again: cut"] * 3
+    assert capsys.readouterr().err.splitlines() == told, "once for each interruption"
 
 
 def test_a_lost_connection_is_told_without_the_advice_for_a_missing_gateway(capsys: pytest.CaptureFixture[str]) -> None:
     lost = GatewayUnreachable("the gateway at X cannot be reached", advice="start one")
 
-    say_lost(lost)
+    Patience().lost(lost)
 
     assert capsys.readouterr().err == "dagway: connection lost, trying again: the gateway at X cannot be reached\n"
     assert str(lost) == "the gateway at X cannot be reached; start one"
 
 
-def test_following_gives_up_after_a_while() -> None:
-    now = [0.0]
+class Away:
+    """A gateway that is gone. Each request takes a while, as all its tries do."""
 
-    class Away:
-        def stream(self, path: str, last_id: str) -> Iterator[bytes] | None:  # noqa: ARG002
-            raise GatewayUnreachable("away")
+    def __init__(self) -> None:
+        self.now = 0.0
 
-    def pause(seconds: float) -> None:
-        now[0] += seconds
+    def stream(self, path: str, last_id: str) -> NoReturn:
+        self.get(path, last_id=last_id)
+
+    def get(self, path: str, **query: Any) -> NoReturn:  # noqa: ARG002
+        self.pause(3)
+        raise GatewayUnreachable("away")
+
+    def pause(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def follow_events_of(away: Away, patience: Patience) -> Iterator[object]:
+    return follow(away, "/events", patience=patience, pause=away.pause)
+
+
+def follow_logs_of(away: Away, patience: Patience) -> Iterator[object]:
+    return follow_logs(away, "/r", step="", until_end=True, patience=patience, pause=away.pause)
+
+
+@pytest.mark.parametrize("follow_all", [follow_events_of, follow_logs_of])
+def test_following_gives_up_after_a_while(follow_all: Callable[[Away, Patience], Iterator[object]]) -> None:
+    away = Away()
 
     with pytest.raises(GatewayUnreachable):
-        list(follow(Away(), "/events", patience_s=60, clock=lambda: now[0], pause=pause))
-    assert 60 < now[0] < 70
+        list(follow_all(away, Patience(60, lambda: away.now)))
+
+    assert 60 < away.now < 72
 
 
 class GrowingLog:
