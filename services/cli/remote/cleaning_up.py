@@ -10,8 +10,9 @@ from services.cli.help_pages import PageCommand
 from services.cli.output.terminal import JSON_OPTION, echo, echo_json
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.dagu_flags import QUIET, dagu_flags
+from services.cli.remote.following import ACTIVE
 from services.cli.remote.gateway import Gateway, path
-from services.cli.remote.names import DAG_ARGUMENT, QUEUED, RUNNING, WAITING, name_on_server
+from services.cli.remote.names import DAG_ARGUMENT, name_on_server
 
 __all__ = ["cleanup_command"]
 
@@ -71,13 +72,13 @@ def _ended_before(gateway: Gateway, name: str, end: datetime) -> list[dict[str, 
     runs: list[dict[str, Any]] = []
     cursor: str | None = ""
     while cursor is not None:
-        answer = gateway.send("GET", path("dag-runs", name), {"cursor": cursor, "limit": _AT_ONCE}, None)
+        answer = gateway.get(path("dag-runs", name), cursor=cursor, limit=_AT_ONCE)
         runs += answer["dagRuns"]
         cursor = answer["nextCursor"] or None
     return [
         {"name": run["name"], "dagRunId": run["dagRunId"]}
         for run in runs
-        if run["status"] not in (RUNNING, QUEUED, WAITING) and datetime.fromisoformat(run["finishedAt"]) < end
+        if run["statusLabel"] not in ACTIVE and datetime.fromisoformat(run["finishedAt"]) < end
     ]
 
 

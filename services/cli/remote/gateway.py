@@ -79,16 +79,9 @@ class Gateway:
             ca_certs=connection.ca_file or None,
         )
 
-    def send(self, method: str, path: str, query: Mapping[str, Any], body: Any) -> Any:
-        """Send any request and return the JSON of the answer. Only parameters that are ``None`` are left out."""
-        # An empty value may have a meaning: the cursor of the first page is one.
-        given = {name: json.dumps(value) if isinstance(value, bool) else value for name, value in query.items()}
-        text = urlencode({name: value for name, value in given.items() if value is not None})
-        return self._send(method, f"{path}?{text}" if text else path, {} if body is None and method == "POST" else body)
-
     def get(self, path: str, **query: Any) -> Any:
-        """Return the JSON of a resource. Parameters that are ``None`` or empty are left out."""
-        return self._send("GET", _with_query(path, query))
+        """Return the JSON of a resource. See ``send`` for ``query``."""
+        return self.send("GET", path, query)
 
     def health(self) -> Mapping[str, Any]:
         """Return what the gateway says about its health, also if it is not healthy."""
@@ -102,35 +95,41 @@ class Gateway:
 
     def post(self, path: str, body: Any = None) -> Any:
         """Send a write and return the JSON of the answer. A repetition has no second effect."""
-        return self._send("POST", path, {} if body is None else body)
+        return self.send("POST", path, body=body)
 
     def put(self, path: str, body: Any) -> Any:
         """See ``post``."""
-        return self._send("PUT", path, body)
+        return self.send("PUT", path, body=body)
 
     def patch(self, path: str, body: Any) -> Any:
         """See ``post``."""
-        return self._send("PATCH", path, body)
+        return self.send("PATCH", path, body=body)
 
     def delete(self, path: str) -> Any:
         """See ``post``."""
-        return self._send("DELETE", path)
+        return self.send("DELETE", path)
 
-    def _send(self, method: str, path: str, body: Any = None) -> Any:
+    def send(self, method: str, path: str, query: Mapping[str, Any] = {}, body: Any = None) -> Any:
         """Send a request until it is answered, and return the JSON.
+
+        Parameters that are ``None`` are left out, and empty ones are sent: an empty cursor asks for the first page.
 
         A write that the server has stored and not carried out yet (202) is sent again with its key: that has no
         second effect, and is answered with the outcome. It stays stored if the gateway fails meanwhile.
         """
+        text = urlencode({name: _text(value) for name, value in query.items() if value is not None})
+        where = f"{path}?{text}" if text else path
         headers = self._headers()
         if method != "GET":
             headers["Idempotency-Key"] = str(uuid.uuid4())
+        if body is None and method == "POST":
+            body = {}
         data = None
         if body is not None:
             data, headers["Content-Type"] = json.dumps(body).encode(), "application/json"
         for stored in range(_OUTCOME_TRIES):
             try:
-                answer = self._answer(method, path, data, headers)
+                answer = self._answer(method, where, data, headers)
             except GatewayError:
                 if stored:
                     break
@@ -239,9 +238,8 @@ class Gateway:
         return _TO_LOG_IN_BASIC if answer.headers.get("WWW-Authenticate", "").startswith("Basic") else _TO_LOG_IN
 
 
-def _with_query(path: str, query: Mapping[str, Any]) -> str:
-    given = {name: value for name, value in query.items() if value not in (None, "")}
-    return f"{path}?{urlencode(given)}" if given else path
+def _text(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, bool) else str(value)
 
 
 def _speaks_other(error: Exception, waited_s: float) -> bool:

@@ -22,7 +22,7 @@ def all_dags(gateway: Gateway, part: str = "", tag: str = "") -> tuple[list[dict
     page: int | None = 1
     errors: list[str] = []
     while page:
-        answer = gateway.get("/dags", page=page, perPage=_PAGE, name=part, tag=tag)
+        answer = gateway.get("/dags", page=page, perPage=_PAGE, name=part or None, tag=tag or None)
         dags += answer["dags"]
         errors, page = answer["errors"], answer["pagination"]["nextPage"]
     return dags, errors

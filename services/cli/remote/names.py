@@ -8,6 +8,7 @@ import click
 from services.cli.errors import GatewayError
 from services.cli.remote.dagu_flags import dag_name
 from services.cli.remote.gateway import Gateway, path
+from shared.status import RUN_LABELS
 
 __all__ = [
     "DAG_ARGUMENT",
@@ -27,7 +28,7 @@ DAG_ARGUMENT: Callable[[F], F] = click.argument("dag")
 RUN_ARGUMENT: Callable[[F], F] = click.argument("run", default="")
 LATEST = "latest"
 NOT_FOUND = 404
-RUNNING, QUEUED, WAITING = 1, 5, 7
+RUNNING, QUEUED, WAITING = map(RUN_LABELS.index, ("running", "queued", "waiting"))
 """Status numbers of runs in the API."""
 
 

@@ -61,7 +61,7 @@ def history_command(gateway: Gateway, *, dag: str, status: str | None, limit: in
     where = path("dag-runs", name_on_server(gateway, dag)) if dag else "/dag-runs"
     number = None if status is None else RUN_LABELS.index(status)
     # An empty cursor asks for the first page; without a cursor the API ignores the limit.
-    answer = gateway.get(f"{where}?cursor=&limit={limit}" + ("" if number is None else f"&status={number}"))
+    answer = gateway.get(where, cursor="", limit=limit, status=number)
     head = ("DAG", "RUN", "STATUS", "BEGAN", "TOOK", "PARAMS")
     echo_list(answer, head, map(_row, answer["dagRuns"]), empty="no runs", in_json=in_json)
 

@@ -55,7 +55,7 @@ def watch_command(gateway: Gateway, *, dag: str, run: str, run_id: str, in_json:
 def _active(gateway: Gateway) -> list[dict[str, Any]]:
     runs: list[dict[str, Any]] = []
     for status in (WAITING, RUNNING, QUEUED):
-        runs += gateway.get(f"/dag-runs?cursor=&limit={_SHOWN}&status={status}")["dagRuns"]
+        runs += gateway.get("/dag-runs", cursor="", limit=_SHOWN, status=status)["dagRuns"]
     return runs
 
 
