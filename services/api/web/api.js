@@ -136,7 +136,7 @@ export class Once {
   }
 }
 
-/** Read server-sent events until the server ends them; `tell(id, data)` for each. Returns false at their end for good. */
+/** Read server-sent events until the server ends them; `tell` gets lists of `{ id, data }`. Returns false at their end for good. */
 export async function events(where, { lastId, signal, tell }) {
   const headers = lastId ? { "Last-Event-ID": lastId } : {};
   const response = await request("GET", where, { headers, signal, accept: "text/event-stream", patience: Infinity });

@@ -8,10 +8,9 @@ import { session } from "./session.js";
 /**
  * Ask by a form. `fields` are elements; `act(FormData, once)` does what was asked for: while it fails, the dialog stays
  * open with the reason. If it was closed meanwhile, a message has the reason, or says that it was done, or that nobody
- * knows. `once` sends a
- * change that must not be made twice. `next`, called with what `act` returned, leads to another page: nobody who has closed
- * the dialog is taken there. `tell`, called likewise, says what the server says only once: to those who have closed the
- * dialog as well, but to nobody else than who asked. `wide` makes room for a text. Returns whether it was done.
+ * knows. `once` sends a change that must not be made twice. `next`, called with what `act` returned, leads to another page:
+ * nobody who has closed the dialog is taken there. `tell`, called likewise, says what the server says only once: to those who
+ * have closed the dialog as well, but to nobody else than who asked. `wide` makes room for a text. Returns whether it was done.
  */
 export function ask({ title, text, fields = [], confirm = "OK", danger = false, wide = false, act, next, tell }) {
   return new Promise((resolve) => {
@@ -63,6 +62,13 @@ export function ask({ title, text, fields = [], confirm = "OK", danger = false, 
   });
 }
 
+/** Show a dialog that only tells something, until it is closed. */
+export function present(box) {
+  box.onclose = () => box.remove();
+  document.body.append(box);
+  box.showModal();
+}
+
 /** What to tell of a change whose outcome is not known. A secret that came of it cannot be had any more. */
 function unknown(title, { code, message }, tell) {
   const lost = tell && "its secret is lost: replace it.";
@@ -106,9 +112,10 @@ export function field(label, { control = "input", hint, ...props }) {
 }
 
 /** A labelled list to choose one text from. */
-export const choice = (label, { name, value }, options) => h("label", { class: "field", key: name },
+export const choice = (label, { value, hint, ...props }, options) => h("label", { class: "field", key: props.name },
   h("span", { class: "label" }, label),
-  h("select", { name }, options.map((each) => h("option", { value: each, selected: each === value }, each))));
+  h("select", props, options.map((each) => h("option", { value: each, selected: each === value }, each))),
+  hint && h("small", {}, hint));
 
 /** A labelled checkbox. */
 export const check = (label, props) =>

@@ -1,5 +1,6 @@
 // Keys: `/` to the search field, `?` for help, `g` and a letter to a page, Esc out of a panel.
 
+import { present } from "./dialog.js";
 import { h } from "./dom.js";
 import { go, here, stay } from "./router.js";
 import { openPages } from "./shell.js";
@@ -50,7 +51,5 @@ function help() {
     h("h2", { id: "dialog-title" }, "Keys"),
     h("dl", { class: "keys" }, keys.map(([key, does]) => h("div", { key }, h("dt", {}, key.split(" ").map((each) => h("kbd", {}, each))), h("dd", {}, does)))),
     h("div", { class: "actions" }, h("button", { type: "submit", autofocus: true }, "Close"))));
-  box.onclose = () => box.remove();
-  document.body.append(box);
-  box.showModal();
+  present(box);
 }

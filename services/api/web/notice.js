@@ -68,6 +68,14 @@ export function toast(text, kind = "info") {
   return box;
 }
 
+/** Say for how many things an action was done or refused, and why the first refused one was; `count` says how many they are. */
+export function tellOutcomes(label, results, { count, name = () => "" }) {
+  const refused = results.filter(({ outcome }) => outcome === "refused");
+  const done = results.filter(({ outcome }) => outcome === "done").length;
+  if (done) toast(`${label}: ${count(done)}.`);
+  if (refused.length) toast(`${label}: ${count(refused.length)} refused. ${name(refused[0])}${refused[0].message}`, "error");
+}
+
 listeners.accepted = () => toast("Accepted, but not recorded yet: a scheduler will record it as soon as one runs.");
 
 /** Run an action: show its failure, and on `button` that it runs. Returns whether it succeeded. */

@@ -1,7 +1,6 @@
 // Fields for the parameters of a DAG: of the kind that its JSON Schema says, so that the browser refuses what would fail.
 
-import { field } from "./dialog.js";
-import { h } from "./dom.js";
+import { choice, field } from "./dialog.js";
 
 const FORMATS = { date: "date", time: "time", email: "email", uri: "url" };
 /** A default that only the worker can evaluate. */
@@ -30,20 +29,14 @@ export function parameterField({ name, value, schema, required }, { key, readonl
   const props = { name: key, class: "mono", value, readonly, required, hint: hint(schema) };
   const type = typeOf(schema);
   const options = schema.enum?.map(text) ?? (type === "boolean" ? ["true", "false"] : null);
-  if (options && !readonly) return choice(label, options, props);
+  // A default that is not in the list comes first: an expression, or nothing, which must be changed if required.
+  if (options && !readonly) return choice(label, props, options.includes(value) ? options : [value, ...options]);
   // A field of one line would drop the ends of lines, and send the rest as if a person had typed it.
   if (/[\r\n]/.test(value)) return field(label, { ...props, control: "textarea", rows: Math.min(8, value.split("\n").length) });
   if (readonly || EXPRESSION.test(value)) return field(label, props);
   if (type === "integer" || type === "number") return field(label, { ...props, type: "number", ...numberRules(schema) });
   return field(label, { ...props, type: FORMATS[schema.format] ?? "text", ...textRules(schema) });
 }
-
-/** A list to choose from. A default that is not in it comes first: an expression, or nothing, which must be changed if required. */
-const choice = (label, options, { name, value, required, hint: below }) => h("label", { class: "field", key: name },
-  h("span", { class: "label" }, label),
-  h("select", { name, required, class: "mono" }, [...(options.includes(value) ? [] : [value]), ...options].map((each) =>
-    h("option", { value: each, selected: each === value }, each))),
-  below && h("small", {}, below));
 
 function numberRules({ type, minimum, maximum, exclusiveMinimum, exclusiveMaximum, multipleOf }) {
   const whole = [type].flat().includes("integer");

@@ -16,7 +16,7 @@ export function arrive() {
   history.replaceState(null, "", `${base}${asQuery}${location.hash || place}`);
 }
 
-/** Return the address of a page: to`runs/${name}/${id}` with `query` behind it; empty values are left out. */
+/** Return the address of a page, such as `to(["runs", name, id])`, with `query` behind it; empty values are left out. */
 export function to(parts, query = {}) {
   const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== "");
   const search = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();

@@ -21,6 +21,11 @@ const NODE_LABELS = [
 /** The label of a step's status by its number. */
 export const nodeLabel = (number) => NODE_LABELS[number] ?? "unknown";
 
+const ATTEMPT_LABELS = { dispatched: "queued", lost: "failed", timed_out: "failed", broken: "failed", withdrawn: "aborted" };
+
+/** The label of a step's status that an attempt with this status is shown as. */
+export const attemptLabel = (status) => ATTEMPT_LABELS[status] ?? status;
+
 export const words = (label) => (label === "partially_succeeded" ? "partly succeeded" : label.replaceAll("_", " "));
 
 export const sign = (label) => SIGNS[label] ?? "•";

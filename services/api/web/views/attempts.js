@@ -3,10 +3,9 @@
 import { get } from "../api.js";
 import { h } from "../dom.js";
 import { head, wide } from "../parts.js";
-import { badge } from "../status.js";
+import { attemptLabel, badge } from "../status.js";
 import { clock, took } from "../time.js";
 
-const LABELS = { dispatched: "queued", lost: "failed", timed_out: "failed", broken: "failed", withdrawn: "aborted" };
 const WORDS = {
   dispatched: "waits for a worker", lost: "worker lost", timed_out: "timed out", broken: "could not start", withdrawn: "withdrawn",
 };
@@ -52,7 +51,7 @@ function row(each, count, chosen, place) {
         title: "Show only what this attempt wrote" }, `${each.number} of ${count}`)
       : h("span", { class: "faint" }, "–"),
     each.runAttempt > 1 && h("div", { class: "faint" }, `attempt ${each.runAttempt} of the run`)),
-    h("td", { class: "main" }, badge(LABELS[each.status] ?? each.status, WORDS[each.status]),
+    h("td", { class: "main" }, badge(attemptLabel(each.status), WORDS[each.status]),
       each.exitCode !== undefined && h("span", { class: "faint" }, ` exit code ${each.exitCode}`),
       each.reason && h("div", { class: each.status === "withdrawn" ? "faint" : "error" }, each.reason)),
     h("td", { class: "when" }, clock(each.startedAt)),

@@ -3,7 +3,7 @@
 import { idempotencyKey, send } from "../api.js";
 import { ask } from "../dialog.js";
 import { h } from "../dom.js";
-import { toast } from "../notice.js";
+import { tellOutcomes } from "../notice.js";
 import { counted } from "../parts.js";
 import { to } from "../router.js";
 import { may } from "../session.js";
@@ -84,15 +84,8 @@ function carryOut(page, { verb, label, text, danger }, runs, selection) {
       const body = { runs: runs.map(({ name, dagRunId }) => ({ name, dagRunId })) };
       const { results } = await send("POST", `dag-runs/bulk/${verb}`, body, repeatable);
       selection?.set(runs, false);
-      tell(results, label);
+      tellOutcomes(label, results, { count: runsOf, name: (run) => `${key(run)}: ` });
       await page.refresh();
     },
   });
-}
-
-function tell(results, label) {
-  const refused = results.filter((each) => each.outcome === "refused");
-  const done = results.filter((each) => each.outcome === "done").length;
-  if (done) toast(`${label}: ${runsOf(done)}.`);
-  if (refused.length) toast(`${label}: ${runsOf(refused.length)} refused. ${refused[0].name} ${refused[0].dagRunId}: ${refused[0].message}`, "error");
 }

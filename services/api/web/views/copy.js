@@ -1,6 +1,7 @@
 // What can be done with a run, as commands for a shell.
 
 import { path } from "../api.js";
+import { present } from "../dialog.js";
 import { h } from "../dom.js";
 import { moves } from "../status.js";
 import { header, workspace } from "../workspace.js";
@@ -32,9 +33,7 @@ export function copyDialog(run, secured) {
       h("h2", { id: "dialog-title" }, "Copy as a command"),
       commands(run, secured).map(([title, ...texts]) => h("section", {}, h("h3", {}, title), texts.map((each) => line(each)))),
       h("div", { class: "actions" }, h("button", { type: "submit" }, "Close"))));
-  box.onclose = () => box.remove();
-  document.body.append(box);
-  box.showModal();
+  present(box);
 }
 
 /** A text with a button that copies it; `label` says what it is. */

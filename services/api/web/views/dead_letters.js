@@ -3,7 +3,7 @@
 import { get, idempotencyKey, send } from "../api.js";
 import { ask } from "../dialog.js";
 import { h } from "../dom.js";
-import { toast } from "../notice.js";
+import { tellOutcomes } from "../notice.js";
 import { counted, head, wide } from "../parts.js";
 import { ago } from "../time.js";
 
@@ -71,10 +71,7 @@ export function deadLetters(page) {
       act: async () => {
         const { results } = await send("POST", `dead-letters/bulk/${verb}`, { ids: letters.map(({ id }) => id) }, repeatable);
         selected.clear();
-        const refused = results.filter(({ outcome }) => outcome === "refused");
-        const done = results.filter(({ outcome }) => outcome === "done").length;
-        if (done) toast(`${label}: ${lettersOf(done)}.`);
-        if (refused.length) toast(`${label}: ${lettersOf(refused.length)} refused. ${refused[0].message}`, "error");
+        tellOutcomes(label, results, { count: lettersOf });
         await page.refresh();
       },
     });

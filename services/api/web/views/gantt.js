@@ -3,7 +3,7 @@
 import { h, s } from "../dom.js";
 import { fitted } from "../fit.js";
 import { now } from "../server_time.js";
-import { words } from "../status.js";
+import { attemptLabel, words } from "../status.js";
 import { span } from "../time.js";
 
 const LINES = 300;
@@ -14,7 +14,6 @@ const NAMES = 180;
 const LINE = 20;
 const FOOT = 20;
 const LETTERS = 11.5;
-const LABELS = { dispatched: "queued", lost: "failed", timed_out: "failed", broken: "failed", withdrawn: "aborted" };
 const TICKS = [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600, 43_200, 86_400];
 
 /** `list`: the attempts of a run; `only`: those of this attempt of the run; `place(changes)`: an address. */
@@ -53,8 +52,8 @@ function line(name, attempts, y, x, place) {
   return s("a", { key: name, href: place({ step: name }), "aria-label": `${name}: ${span(took / 1000)}` },
     s("rect", { class: "area", x: 0, y, width: WIDTH, height: LINE }),
     s("text", { x: 0, y: y + LINE / 2, class: "lane" }, fitted(name, NAMES - 8, LETTERS)),
-    attempts.map((each) => s("g", { key: each.dispatchedAt, class: `bar is-${LABELS[each.status] ?? each.status}` },
-      s("title", {}, `${name}${attempts.length > 1 ? `, attempt ${each.number ?? "–"}` : ""}: ${words(LABELS[each.status] ?? each.status)}, `
+    attempts.map((each) => s("g", { key: each.dispatchedAt, class: `bar is-${attemptLabel(each.status)}` },
+      s("title", {}, `${name}${attempts.length > 1 ? `, attempt ${each.number ?? "–"}` : ""}: ${words(attemptLabel(each.status))}, `
         + (each.began ? `waited ${span(Math.max(0, each.began - each.sent) / 1000)}, ran ${span((each.ended - each.began) / 1000)}` : "not begun")),
       s("rect", { class: "waited", x: x(each.sent), y: y + 8, width: Math.max(1, x(each.began ?? each.ended) - x(each.sent)), height: LINE - 16 }),
       each.began && s("rect", { x: x(each.began), y: y + 3, width: Math.max(2, x(each.ended) - x(each.began)), height: LINE - 6, rx: 2 }))));

@@ -1,6 +1,7 @@
 // Secrets that the server says only once.
 
 import { ApiError } from "../api.js";
+import { present } from "../dialog.js";
 import { h } from "../dom.js";
 import { line } from "./copy.js";
 
@@ -23,7 +24,5 @@ export function showSecrets(title, secrets, hint) {
       secrets.map(([label, text]) => h("section", {}, h("h3", {}, label), line(text, label))),
       hint && h("p", { class: "faint" }, hint),
       h("div", { class: "actions" }, h("button", { type: "submit", class: "primary" }, "Done"))));
-  box.onclose = () => box.remove();
-  document.body.append(box);
-  box.showModal();
+  present(box);
 }

@@ -64,7 +64,7 @@ export function stepList(state, nodes, chosen, place, changed) {
       `Show ${Math.min(MOST, found.length - find.most)} more`)));
 }
 
-export const stepTable = (state, nodes, chosen, place) => h("table", { class: "rows steps" },
+const stepTable = (state, nodes, chosen, place) => h("table", { class: "rows steps" },
   head("Status", "Step", "Began", "Took", wide("Attempts")),
   h("tbody", {}, nodes.map((node) => row(state, node, node.step.name === chosen, place))));
 
