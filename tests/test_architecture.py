@@ -104,6 +104,31 @@ def _has_class(path: Path, name: str) -> bool:
     return any(isinstance(node, ast.ClassDef) and node.name == name for node in tree_of(path).body)
 
 
+def test_what_others_import_from_a_module_is_in_its_list() -> None:
+    offered = {_module_of(path): _all_of(path) for path in python_files("dagway", "services", "shared")}
+    hidden = [
+        f"{path.relative_to(ROOT)}: {node.module}.{alias.name}"
+        for path in python_files("dagway", "services", "shared")
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.ImportFrom) and (names := offered.get(node.module or "")) is not None
+        for alias in node.names
+        if alias.name not in names and f"{node.module}.{alias.name}" not in offered
+    ]
+
+    assert hidden == []
+
+
+def _module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def _all_of(path: Path) -> set[str] | None:
+    for node in tree_of(path).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "__all__":
+            return set(ast.literal_eval(node.value))
+    return None
+
+
 def test_no_test_replaces_a_seam_by_a_mock() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{line}: {target}"

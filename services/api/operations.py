@@ -41,6 +41,7 @@ __all__ = [
     "Options",
     "Permission",
     "Query",
+    "Result",
     "Role",
     "Storable",
     "json_bytes",

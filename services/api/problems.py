@@ -31,6 +31,7 @@ __all__ = [
     "WRONG_METHOD",
     "Problem",
     "bad_request",
+    "broken_body",
     "from_error",
     "from_refusal",
     "internal",

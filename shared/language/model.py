@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
     "STORED",
+    "Catchup",
     "CatchupPolicy",
     "Condition",
     "ContinueOn",
@@ -23,6 +24,7 @@ __all__ = [
     "MailSettings",
     "OnWorkerShutdown",
     "Output",
+    "Pairs",
     "Parallel",
     "Param",
     "Placement",

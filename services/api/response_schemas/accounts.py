@@ -16,6 +16,7 @@ __all__ = [
     "SessionSchema",
     "TriggeredSchema",
     "UserAnswerSchema",
+    "UserRole",
     "UserSchema",
     "UsersSchema",
     "WebhookMadeSchema",

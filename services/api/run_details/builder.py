@@ -12,7 +12,7 @@ from services.api.run_details.specs import dags_of_runs
 from services.api.run_details.waiting import nodes_wait_for, runs_wait_for
 from shared.store.reads.reader import RunRow
 
-__all__ = ["run_details", "run_history"]
+__all__ = ["run_details", "run_history", "run_summaries"]
 
 
 def run_details(deps: Deps, run: RunRow, now: datetime) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from shared.ids import new_run_id
 from shared.status import NodeStatus, RunStatus
 from shared.store.reads.rows import NodeRow, RunRow
 
-__all__ = ["LocalRun"]
+__all__ = ["LocalRun", "as_json"]
 
 _POLL_S = 0.2
 _PAGE = 5_000

@@ -27,7 +27,7 @@ from shared.language.expansion.secret_params import secrets_in
 from shared.tracing import here
 from shared.workspaces import plain_name
 
-__all__ = ["Environment", "Inputs", "build_environment", "host_variables", "prepare_inputs"]
+__all__ = ["Environment", "Inputs", "build_environment", "dag_directory", "host_variables", "prepare_inputs"]
 
 _log = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from shared.errors import Unavailable
 from shared.service import WatchedThread
 from shared.transport.base import LOGS, Outgoing, WorkerTransport
 
-__all__ = ["LogShipper", "log_message", "read_tail"]
+__all__ = ["AttemptLogs", "LogShipper", "log_message", "read_tail"]
 
 _log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from pydantic import Field
 from shared.contracts.actors import Actor
 from shared.contracts.base import Message, Part
 
-__all__ = ["Command", "CommandReply", "DagChange", "RefusedError", "RunChange"]
+__all__ = ["BEGUN", "Command", "CommandReply", "DagChange", "RefusedError", "RunChange"]
 
 
 class Command(Message):

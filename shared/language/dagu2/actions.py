@@ -15,7 +15,7 @@ from shared.language.steps.executor_config import ARCHIVE_OPERATIONS
 from shared.language.yaml.fields import Vocabulary, is_scalar, plain, scalar_text
 from shared.language.yaml.reader import YamlList, YamlMap
 
-__all__ = ["read_action", "read_run"]
+__all__ = ["read_action", "read_run", "shell_with"]
 
 _SHELL = ("shell", "shell_args", "shell_packages")
 _NO_COUNTERPART = "has no counterpart here"

@@ -10,7 +10,7 @@ from shared.language.steps.step import STEP_KEYS
 from shared.language.yaml.fields import is_scalar
 from shared.language.yaml.reader import YamlList, YamlMap
 
-__all__ = ["conditions", "container", "selected_outputs", "translated_step"]
+__all__ = ["back_quoted", "conditions", "container", "selected_outputs", "translated_step"]
 
 _MAPS = frozenset({"continueOn", "retryPolicy", "repeatPolicy", "parallel"})
 """Fields whose keys are names of the language. The keys of all others, such as ``env``, are the author's."""

@@ -24,6 +24,7 @@ __all__ = [
     "QueueRow",
     "RunName",
     "RunRow",
+    "RunningWorker",
     "ServiceRow",
     "TaskRow",
     "TransitionRow",

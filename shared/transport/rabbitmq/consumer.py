@@ -20,7 +20,7 @@ from shared.transport.rabbitmq.connection import HEARTBEAT_S, Connection, LaterT
 from shared.transport.rabbitmq.declaring import MISSING, declare_queue, is_declared_by_its_consumer
 from shared.transport.rabbitmq.delivery import Origin, RabbitDelivery, Settlement
 
-__all__ = ["RabbitConsumer"]
+__all__ = ["OPEN_TIMEOUT_S", "RabbitConsumer"]
 
 OPEN_TIMEOUT_S = 5.0
 _TAG = "c"
