@@ -4,7 +4,7 @@ All are additions to Dagu's API.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -80,18 +80,16 @@ def _overview(call: Call) -> dict[str, Any]:
         RunStatus.RUNNING: reads.runs(status=RunStatus.RUNNING, limit=_SHOWN),
         RunStatus.QUEUED: reads.runs(status=RunStatus.QUEUED, oldest_first=True, limit=_SHOWN),
     }
+    since = call.now - _DAY
     failed = [
         run
         for status in (RunStatus.FAILED, RunStatus.REJECTED)
-        for run in reads.runs(status=status, created_from=call.now - 2 * _DAY, limit=_SHOWN)
+        for run in reads.runs(status=status, created_from=since - _DAY, limit=_SHOWN)
     ]
     found = reads.runs_by_key(each.run_key for each in (*listed[RunStatus.RUNNING], *listed[RunStatus.QUEUED], *failed))
     runs = {status: [found[each.run_key] for each in rows if each.run_key in found] for status, rows in listed.items()}
-    ended = reads.ended_counts(call.now - _DAY)
-    active = reads.active_counts()
     waiting = reads.waiting_steps(limit=_APPROVALS)
     pauses = reads.open_pauses()
-    since = call.now - _DAY
     recent = sorted(
         (run for each in failed if (run := found.get(each.run_key)) and run.finished_at and run.finished_at >= since),
         key=lambda run: run.finished_at or run.created_at,
@@ -103,17 +101,7 @@ def _overview(call: Call) -> dict[str, Any]:
         return run_summaries(call.deps, rows, call.now)
 
     return {
-        "counts": {
-            "running": sum(active.running.values()),
-            "queued": sum(active.queued.values()),
-            "approvals": len(waiting),
-            "failed": ended.get(RunStatus.FAILED, 0) + ended.get(RunStatus.REJECTED, 0),
-            "succeeded": ended.get(RunStatus.SUCCEEDED, 0) + ended.get(RunStatus.PARTIALLY_SUCCEEDED, 0),
-            "aborted": ended.get(RunStatus.ABORTED, 0),
-            "dags": active.dags,
-            "faultyDags": active.faulty_dags,
-            "schedulers": len(reads.services("scheduler", since=call.now - call.deps.service_alive)),
-        },
+        "counts": {**_counts(call, since), "approvals": len(waiting)},
         "running": shown(runs[RunStatus.RUNNING]),
         # A retry queues an old run anew.
         "queued": shown(sorted(runs[RunStatus.QUEUED], key=lambda run: run.queued_at or run.created_at)),
@@ -126,6 +114,21 @@ def _overview(call: Call) -> dict[str, Any]:
         "workers": _workers(call),
         "queues": _queues(call),
         "pauses": [sparse(scope=each.scope, name=each.name, reason=each.reason) for each in pauses],
+    }
+
+
+def _counts(call: Call, since: datetime) -> dict[str, int]:
+    reads = call.deps.reads
+    ended, active = reads.ended_counts(since), reads.active_counts()
+    return {
+        "running": sum(active.running.values()),
+        "queued": sum(active.queued.values()),
+        "failed": ended.get(RunStatus.FAILED, 0) + ended.get(RunStatus.REJECTED, 0),
+        "succeeded": ended.get(RunStatus.SUCCEEDED, 0) + ended.get(RunStatus.PARTIALLY_SUCCEEDED, 0),
+        "aborted": ended.get(RunStatus.ABORTED, 0),
+        "dags": active.dags,
+        "faultyDags": active.faulty_dags,
+        "schedulers": len(reads.services("scheduler", since=call.now - call.deps.service_alive)),
     }
 
 
