@@ -46,8 +46,9 @@ progress, is shown on a terminal as it was last; a file or another program gets 
 
 A request is repeated for some seconds if the gateway does not answer. Writes have an idempotency key, so a
 repetition has no second effect. If the server has stored a write but no scheduler has carried it out yet, the
-command waits. If that takes too long, it exits with 1, and says that the write will still happen. `logs -f`,
-`watch`, `events` and `start` continue after a lost connection, without a gap.
+command waits. If that takes too long, it exits with 1, and says that the write will still happen. If all repetitions
+fail and an earlier one may have been stored, the command says so: look before you repeat it. `logs -f`, `watch`,
+`events` and `start` continue after a lost connection, without a gap; they give up after ten minutes without a gateway.
 
 ## Exit codes
 
@@ -78,8 +79,8 @@ changed. Differences:
 - `start` has no `--root` and `--parent`, which only Dagu's own processes use.
 - A mistake on the command line exits with 2 (Dagu: 1), Ctrl-C and SIGTERM with 130 (Dagu: 0) after
   they have stopped the run.
-- Options that concern Dagu's own files (`--config`, `--dagu-home`, `--default-working-dir`, `--cpu-profile`) are
-  accepted and have no effect.
+- Options that concern Dagu's own files and workers (`--config`, `--dagu-home`, `--default-working-dir`, `--worker-id`,
+  `--cpu-profile`) are accepted and have no effect.
 - `exec --base` reads the file on your machine, and sends its fields with the command.
 - `start-all` has no coordinator, and so no options `--coordinator.…` and `--peer.…`. Instead of `--dagu-home` and
   `--config` it reads Dagu's settings if the variable `DAGU_HOME` is set. It has no `--cpu-profile`.
