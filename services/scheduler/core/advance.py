@@ -5,12 +5,12 @@ changes nothing; a node has at most one open attempt; every unfinished run has a
 in a queue or a pool; a step starts only after its dependencies have ended.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 
-from services.scheduler.core import approvals, children, follow_ups, pools, reports, run_attempts, starts
-from services.scheduler.core.decision import Decision, Forget, Halt, Ignored, Refused, StopChild, WakeAt
-from services.scheduler.core.dispatching import OUT_OF_TIME, proceed
+from services.scheduler.core import approvals, children, follow_ups, pools, reports, run_attempts, starts, stopping
+from services.scheduler.core.decision import Decision, Forget, Ignored, Refused, WakeAt
+from services.scheduler.core.dispatching import proceed
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import (
     Admit,
@@ -34,7 +34,7 @@ from services.scheduler.core.model import Node, Run
 from services.scheduler.core.plan import FOLLOW_UP, HANDLER, PREPARE, STEP, Plan
 from services.scheduler.core.tally import Tally
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptStarted
-from shared.status import AttemptState, NodeStatus, RunStatus
+from shared.status import NodeStatus, RunStatus
 
 __all__ = ["Message", "advance", "apply", "fresh_nodes", "fresh_tally"]
 
@@ -115,7 +115,7 @@ def apply(draft: Draft, message: Message) -> Decision | None:
         case Begin():
             answer = _begin(draft, message)
         case Stop():
-            answer = _stop(draft, message)
+            answer = stopping.stop(draft, message)
         case Dequeue():
             answer = _dequeue(draft, message)
         case Retry():
@@ -175,86 +175,6 @@ def _begin(draft: Draft, message: Begin) -> Ignored | None:
     return None
 
 
-def _stop(draft: Draft, message: Stop) -> Ignored | Refused | None:
-    if draft.run.status is RunStatus.WAITING:
-        why = "stopped while waiting for approval"
-        approvals.abandon(draft, why, message.by)
-        draft.become(RunStatus.ABORTED, why, message.by, finished_at=draft.now)
-        return None
-    if draft.run.status is not RunStatus.RUNNING:
-        return Refused("not_running", f"Run {draft.run.dag_run_id!r} is {draft.run.status}, not running")
-    if draft.run.stop_reason:
-        # A run that stops by itself, because it could not be prepared for example, hears of a stop for the first time.
-        again = draft.run.stop_reason == "stop"
-        return Ignored("stopping already", tuple(_halts(draft, draft.run.stop_reason, again=again)))
-    _bring_to_a_stop(draft, "stop", message.by)
-    return None
-
-
-def _bring_to_a_stop(draft: Draft, reason: str, by: str) -> None:
-    draft.set_run(stop_reason=reason)
-    draft.note(None, f"stopping: {reason}", by)
-    for node in draft.nodes:
-        if node.kind == FOLLOW_UP:
-            continue
-        if node.admission:
-            draft.set_node(node.idx, admission="")
-        if node.attempt is not None and node.attempt.state is AttemptState.DISPATCHED:
-            draft.withdraw(node.idx, reason)
-        node = draft.nodes[node.idx]  # noqa: PLW2901 - as it is after the withdrawal
-        if node.status is NodeStatus.WAITING and node.calls:
-            draft.move(node.idx, NodeStatus.RUNNING, "its sub-runs are stopped too", by)
-        elif node.status is NodeStatus.WAITING:
-            draft.move(node.idx, NodeStatus.ABORTED, reason, by, error=reason, finished_at=draft.now)
-        if node.status is NodeStatus.RUNNING and node.attempt is None and not node.calls:
-            # Between two executions. On a stop, a repeated step whose last execution succeeded has succeeded.
-            done = reason == "stop" and _repeats(draft, node) and node.exit_code == 0
-            status = NodeStatus.SUCCEEDED if done else NodeStatus.ABORTED
-            draft.move(node.idx, status, reason, by, finished_at=draft.now, retry_at=None)
-    if reason == "timeout":
-        _abort_pending(draft, reason, by)
-    draft.effects.extend(_halts(draft, reason))
-
-
-def _abort_pending(draft: Draft, reason: str, by: str) -> None:
-    """Abort the steps that have not started: a time limit does so, a stop does not, as in Dagu."""
-    for node in draft.steps:
-        if node.status is NodeStatus.NOT_STARTED and draft.run.only_step in {"", node.name}:
-            draft.move(node.idx, NodeStatus.ABORTED, reason, by, finished_at=draft.now)
-
-
-def _repeats(draft: Draft, node: Node) -> bool:
-    return node.kind == STEP and draft.run.plan.steps[node.idx].repeat_policy is not None
-
-
-def _halts(draft: Draft, reason: str, *, again: bool = False) -> list[Halt | StopChild]:
-    """Return the effects that stop open attempts and sub-runs.
-
-    On a stop, a repeated step may finish its execution, as in Dagu. If it never does, a second stop (``again``) ends
-    it. A handler may have begun since the first stop, to clean up. It goes on, and so do its sub-runs.
-    """
-    reached = [node for node in draft.nodes if node.kind != FOLLOW_UP and not (again and node.kind == HANDLER)]
-    attempts = [
-        Halt(node.attempt.worker_id, node.attempt.token, revoked=False, reason=reason)
-        for node in reached
-        if node.attempt is not None and node.attempt.worker_id is not None
-        if again or reason == "timeout" or not _repeats(draft, node)
-    ]
-    called = [stop for node in reached if node.calls for stop in children.stops(node)]
-    return [*attempts, *called]
-
-
-def _stop_again(draft: Draft) -> Ignored:
-    """Enforce the time limit of a run that stops already: what a stop lets finish ends too, also in sub-runs.
-
-    Says so again until all has ended: a worker may have missed it, and no heartbeat is answered with a halt for it.
-    """
-    halts = _halts(draft, "timeout", again=True)
-    if not halts:
-        return Ignored("all has ended but handlers")
-    return Ignored("stopping already", (*halts, WakeAt(-1, "timeout", draft.now + children.STOP_AGAIN)))
-
-
 def _dequeue(draft: Draft, message: Dequeue) -> Refused | None:
     if draft.run.status is not RunStatus.QUEUED:
         return Refused("bad_request", f"Run {draft.run.dag_run_id!r} is {draft.run.status}, not queued")
@@ -283,21 +203,8 @@ def _patch(draft: Draft, message: PatchNode) -> Decision:
 def _timer(draft: Draft, message: TimerFired) -> Ignored | None:
     if draft.run.status is not RunStatus.RUNNING:
         return Ignored("the run is over")
-    if message.kind == "timeout" and message.node >= 0:
-        return children.out_of_time(draft, message.node)
     if message.kind == "timeout":
-        started_at, limit = draft.run.started_at, timedelta(seconds=draft.run.plan.dag.timeout_sec)
-        if started_at is None or not limit or draft.run.stop_reason not in {"", "stop", "timeout"}:
-            return Ignored("no time limit to enforce")
-        if draft.now < started_at + limit:
-            return Ignored("not due", (WakeAt(-1, "timeout", started_at + limit),))
-        if draft.run.stop_reason:
-            return _stop_again(draft)
-        _bring_to_a_stop(draft, "timeout", "scheduler")
-        # The errors of its steps only say that they were ended.
-        draft.set_run(error=OUT_OF_TIME)
-        draft.effects.append(WakeAt(-1, "timeout", draft.now + children.STOP_AGAIN))
-        return None
+        return stopping.out_of_time(draft) if message.node < 0 else children.out_of_time(draft, message.node)
     if message.kind == "delay":
         return None
     if message.kind == "pool":
