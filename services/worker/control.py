@@ -13,17 +13,19 @@ from services.worker.attempt.spans import AttemptSpans
 from services.worker.process.outcome import StopKind
 from services.worker.run_files import RunFiles
 from shared.contracts.codec import decode
-from shared.contracts.control import AttemptGranted, DrainOrder, RootRunsEnded, RunTraced, StopAttempt, TaskQueueOpened
+from shared.contracts.control import (
+    AttemptGranted,
+    DrainOrder,
+    RootRunsEnded,
+    RunTraced,
+    StopAttempt,
+    TaskQueueOpened,
+)
 from shared.errors import DecodeFailed
 
-__all__ = ["ControlListener", "topics"]
+__all__ = ["ControlListener"]
 
 _log = logging.getLogger(__name__)
-
-
-def topics(worker_id: str) -> tuple[str, str]:
-    """Return the control topics that a worker subscribes to: its own topic, and the topic of all workers."""
-    return f"worker.{worker_id}", "workers"
 
 
 class ControlListener:

@@ -19,7 +19,7 @@ from services.worker.attempt.handler import TaskHandler, WorkerIdentity
 from services.worker.attempt.registry import AttemptRegistry
 from services.worker.attempt.runner import AttemptRunner
 from services.worker.attempt.spans import AttemptSpans
-from services.worker.control import ControlListener, topics
+from services.worker.control import ControlListener
 from services.worker.drain_mark import DrainMark
 from services.worker.executors.capabilities import InstalledTypes, available_types
 from services.worker.inputs.sealing import Sealer
@@ -39,6 +39,7 @@ from services.worker.reporting.metrics import WorkerCounters, WorkerFacts
 from services.worker.reporting.reports import Reporter
 from services.worker.run_files import RunFiles
 from shared.clock import utc_now
+from shared.contracts.control import WORKERS, worker_topic
 from shared.contracts.events import Heartbeat
 from shared.contracts.signing_keys import SharedKey
 from shared.disk import DiskCheck
@@ -198,7 +199,7 @@ class Worker:
             drained=self._drain_mark.drained,
         )
         self._transport.listen(
-            topics(self._settings.worker_id),
+            (worker_topic(self._settings.worker_id), WORKERS),
             ControlListener(
                 self.incarnation,
                 self.attempts,

@@ -12,6 +12,7 @@ from shared.contracts.base import Message
 
 __all__ = [
     "CHANGES",
+    "WORKERS",
     "AttemptGranted",
     "DrainOrder",
     "RootRunsEnded",
@@ -19,10 +20,18 @@ __all__ = [
     "RunsChanged",
     "StopAttempt",
     "TaskQueueOpened",
+    "worker_topic",
 ]
 
 CHANGES = "changes"
-"""The topic of ``RunsChanged``."""
+"""The topic of ``RunsChanged``, which gateways hear."""
+WORKERS = "workers"
+"""The topic that all workers hear."""
+
+
+def worker_topic(worker_id: str) -> str:
+    """Return the topic that one worker hears besides ``WORKERS``."""
+    return f"worker.{worker_id}"
 
 
 class StopAttempt(Message):

@@ -14,7 +14,7 @@ from services.scheduler.core.decision import ClosedAttempt
 from services.scheduler.core.model import Run
 from shared.contracts.codec import Envelope, encode
 from shared.contracts.commands import CommandReply
-from shared.contracts.control import RunTraced
+from shared.contracts.control import RunTraced, worker_topic
 from shared.ids import new_run_id
 from shared.log import first_line
 from shared.spans import Span, recording, send
@@ -112,7 +112,7 @@ def publish(traced: Traced, notify: Callable[[str, bytes], None], now: datetime)
         send(span)
         if run.worker_id is not None and (run.plan.dag.otel or {}).get("enabled"):
             message = _run_traced(span, run)
-            notify(f"worker.{run.worker_id}", encode(message, id=new_run_id(), at=now, trace=str(span.context)))
+            notify(worker_topic(run.worker_id), encode(message, id=new_run_id(), at=now, trace=str(span.context)))
     for span in traced.spans:
         send(span)
 

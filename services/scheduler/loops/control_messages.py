@@ -10,7 +10,14 @@ from datetime import datetime
 from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.deciding.traces import publish
 from shared.contracts.codec import encode
-from shared.contracts.control import AttemptGranted, DrainOrder, StopAttempt, TaskQueueOpened
+from shared.contracts.control import (
+    WORKERS,
+    AttemptGranted,
+    DrainOrder,
+    StopAttempt,
+    TaskQueueOpened,
+    worker_topic,
+)
 from shared.ids import new_run_id
 from shared.transport.base import Transport
 
@@ -26,20 +33,18 @@ class ControlBroadcaster:
 
     def follow(self, after: PostCommit) -> None:
         for halt in after.halts:
-            topic = "workers" if halt.worker_id is None else f"worker.{halt.worker_id}"
-            self._broadcast(
-                topic,
-                StopAttempt(token=halt.token, revoked=halt.revoked, reason=halt.reason, incarnation=halt.incarnation),
+            topic = WORKERS if halt.worker_id is None else worker_topic(halt.worker_id)
+            order = StopAttempt(
+                token=halt.token, revoked=halt.revoked, reason=halt.reason, incarnation=halt.incarnation
             )
+            self._broadcast(topic, order)
         for grant in after.grants:
-            self._broadcast(
-                f"worker.{grant.worker_id}", AttemptGranted(token=grant.token, incarnation=grant.incarnation)
-            )
+            granted = AttemptGranted(token=grant.token, incarnation=grant.incarnation)
+            self._broadcast(worker_topic(grant.worker_id), granted)
         for selector in sorted(after.selectors):
-            self._broadcast("workers", TaskQueueOpened(selector=dict(selector)))
-
+            self._broadcast(WORKERS, TaskQueueOpened(selector=dict(selector)))
         for worker_id, drained in sorted(after.drain_orders.items()):
-            self._broadcast(f"worker.{worker_id}", DrainOrder(drained=drained))
+            self._broadcast(worker_topic(worker_id), DrainOrder(drained=drained))
 
     def trace(self, after: PostCommit) -> None:
         """Send the spans of the transaction. Called last, because nothing waits for spans."""

@@ -11,7 +11,7 @@ from threading import Event as StopEvent
 
 from services.scheduler.deciding.post_commit import EndedRun, PostCommit
 from shared.contracts.codec import encode
-from shared.contracts.control import RootRunsEnded
+from shared.contracts.control import WORKERS, RootRunsEnded
 from shared.ids import new_run_id
 from shared.transport.base import Transport
 
@@ -45,4 +45,4 @@ class EndBroadcaster:
                 runs=[(run.dag_name, run.dag_run_id) for run in runs if run.status.successful],
                 failed=[(run.dag_name, run.dag_run_id) for run in runs if not run.status.successful],
             )
-            self._transport.broadcast("workers", encode(message, id=new_run_id(), at=self._clock()))
+            self._transport.broadcast(WORKERS, encode(message, id=new_run_id(), at=self._clock()))
