@@ -185,7 +185,7 @@ def test_a_start_that_is_not_committed_waits_on(world: World) -> None:
 
     def fails(batch: Batch) -> None:
         batch.runs.load([task.run_key])
-        assert batch.held
+        assert batch.held_reports
         raise StoreUnavailable("away")
 
     with pytest.raises(StoreUnavailable):

@@ -76,7 +76,7 @@ class Batch:
         self.quotas = Quotas(tx)
         self.worker_pools = ServedPools(tx, memory.rules)
         self.runs = LoadedRuns(tx, memory.plans, memory.recent, wait=wait, cached=not again, on_load=self._record_held)
-        self.held: list[HeldReport] = []
+        self.held_reports: list[HeldReport] = []
         """The held reports that this batch records."""
         self._memory = memory
         self._same_protocol = memory.same_protocol
@@ -166,7 +166,7 @@ class Batch:
                 if decision.transitions:
                     self.after.changed.add(key)
                 self._take(key, decision.effects)
-                self._follow(loaded, before)
+                self._note_status(loaded, before)
             case Ignored():
                 self.after.ignored.append(decision.why)
                 self._take(key, decision.effects)
@@ -176,15 +176,15 @@ class Batch:
         """Record the reports that waited for a decision about these runs."""
         reports = self._memory.held.take(keys)
         # All of them before the first is applied: if that fails, none may be left out of what is given back.
-        self.held += reports
+        self.held_reports += reports
         for report in reports:
             if self.runs.get(report.event.run_key) is None:
                 self.halt(run_deleted(report.event, report.event.token))
             else:
                 self.apply(report.event.run_key, report.event)
 
-    def hold(self, key: str, held: Mapping[str, Any]) -> None:
-        """Hold back a queued run of this batch from admission; see the table ``run_holds``."""
+    def hold_back(self, key: str, held: Mapping[str, Any]) -> None:
+        """Keep a queued run of this batch from being admitted; see the table ``run_holds``."""
         self.pending.holds.append({**held, "run_key": key})
 
     def remind(self, key: str, wake: WakeAt) -> None:
@@ -283,7 +283,7 @@ class Batch:
         urgent = dispatch.urgent and key not in self._not_urgent
         self.after.outgoing.append(Outgoing(broker_queue, body, message_id, urgent=urgent))
 
-    def _follow(self, loaded: LoadedRun, before: Run) -> None:
+    def _note_status(self, loaded: LoadedRun, before: Run) -> None:
         """Collect the consequences of a change of the run's status: for queues, families, counters and traces."""
         run = loaded.run
         was, became, parent_key = before.status, run.status, loaded.fixed["parent_key"]

@@ -104,9 +104,9 @@ class Transactor:
             try:
                 for follow in self._followers:
                     follow(batch.after)
-                trace_reports((each.envelope for each in batch.held), batch.now, self.clock())
+                trace_reports((each.envelope for each in batch.held_reports), batch.now, self.clock())
             finally:
-                self.memory.held.recorded(batch.held)
+                self.memory.held.recorded(batch.held_reports)
             return result
         raise AssertionError("unreachable")
 
@@ -141,8 +141,8 @@ class Transactor:
                 self._doubt_commits()
             if batch is not None:
                 # A report that waited may have made this fail, and must cost no other work: that is tried without it.
-                apart = bool(batch.held) and isinstance(error, Exception) and not isinstance(error, _TEMPORARY)
-                self.memory.held.give_back(batch.held, apart=apart)
+                apart = bool(batch.held_reports) and isinstance(error, Exception) and not isinstance(error, _TEMPORARY)
+                self.memory.held.give_back(batch.held_reports, apart=apart)
                 self.memory.recent.drop(batch.runs.taken_from_cache())
                 if apart:
                     raise StaleVersion(f"failed with a report that waited: {type(error).__name__}") from error
