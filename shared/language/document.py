@@ -1,7 +1,7 @@
 """Read the map of one YAML document into a ``Dag``."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -17,7 +17,7 @@ from shared.language.connections import (
 from shared.language.environment import read_dotenv, read_env
 from shared.language.expansion.expand import needs_shell
 from shared.language.issues import Issues, PlaceInBase
-from shared.language.model import Dag, DagType, OnWorkerShutdown, Placement, RunConfig
+from shared.language.model import Dag, DagType, MailSettings, OnWorkerShutdown, Placement, RunConfig
 from shared.language.parameters import read_params
 from shared.language.schedule import read_catchup, read_schedule
 from shared.language.steps.approval import APPROVAL
@@ -28,7 +28,7 @@ from shared.language.steps.handlers import read_handlers
 from shared.language.steps.step import DagDefaults, read_log_output, read_shell
 from shared.language.steps.step_list import read_steps
 from shared.language.steps.worker_selector import read_worker_selector
-from shared.language.yaml.fields import Fields, Vocabulary
+from shared.language.yaml.fields import Fields, Readers, Vocabulary, read_each
 from shared.language.yaml.reader import YamlMap
 
 __all__ = ["DAG_KEYS", "read_dag"]
@@ -40,6 +40,7 @@ DAG_KEYS = Vocabulary(
     "logOutput", "workingDir", "shell", "container", "registryAuths", "ssh", "llm", "smtp", "mailOn", "errorMail",
     "infoMail", "waitMail", "otel", "workerSelector", "runConfig", "placement", "catchup", "onWorkerShutdown",
 )  # fmt: skip
+_OUTPUT_SIZE = 1_048_576
 _RUN_CONFIG = Vocabulary("disableParamEdit", "disableRunIdEdit")
 _NAME = re.compile(r"[a-zA-Z0-9_.-]+\Z")
 _MISFIT = re.compile(r"[^a-zA-Z0-9_.-]+")
@@ -56,23 +57,16 @@ def read_dag(issues: Issues, raw: YamlMap, *, forced_name: str, fallback_name: s
     name = forced_name or fields.text("name") or fallback_name
     _check_name(fields, name)
     values: dict[str, Any] = {"name": name}
-    for key in ("description", "group", "queue"):
-        if key in fields:
-            values[key] = fields.text(key)
-    for key, attribute in (("logDir", "log_dir"), ("workingDir", "working_dir")):
-        if key in fields:
-            values[attribute] = fields.text(key)
+    read_each(fields, _READERS, values)
     if needs_shell(values.get("log_dir", "")):
         fields.warn("logDir", "logDir is ignored: it contains a command in back quotes, which may not run there")
-    if "tags" in fields:
-        tags = (tag.strip().lower() for tag in fields.texts("tags", split=",", pairs=True))
-        values["tags"] = tuple(tag for tag in tags if tag)
     dag_type = _type(fields)
     if "type" in fields:
         values["type"] = dag_type
-    _read_inputs(fields, values)
-    _read_limits(fields, values)
-    _read_services(fields, values)
+    if "params" in fields:
+        values["params"], values["param_schema"] = read_params(fields)
+    if "preconditions" in fields or "precondition" in fields:
+        values["preconditions"] = read_preconditions(fields)
     container, ssh = (
         values.get(key) is not None and not isinstance(fields.place(key), PlaceInBase) for key in ("container", "ssh")
     )
@@ -122,21 +116,9 @@ def _type(fields: Fields) -> DagType:
     return DagType.GRAPH if word == "graph" else DagType.CHAIN
 
 
-def _read_inputs(fields: Fields, values: dict[str, Any]) -> None:
-    """Read what a run starts from: schedule, variables, parameters, conditions."""
-    _read_each(fields, values, _INPUTS)
-    if "skipIfSuccessful" in fields:
-        values["skip_if_successful"] = fields.boolean("skipIfSuccessful")
-    if "params" in fields:
-        values["params"], values["param_schema"] = read_params(fields)
-    if "preconditions" in fields or "precondition" in fields:
-        values["preconditions"] = read_preconditions(fields)
-    if "workerSelector" in fields:
-        values["worker_selector"] = read_worker_selector(fields)
-    if "placement" in fields:
-        values["placement"] = fields.choice("placement", get_args(Placement)) or "stick"
-    if "onWorkerShutdown" in fields:
-        values["on_worker_shutdown"] = fields.choice("onWorkerShutdown", get_args(OnWorkerShutdown)) or "fail"
+def _tags(fields: Fields) -> tuple[str, ...]:
+    tags = (tag.strip().lower() for tag in fields.texts("tags", split=",", pairs=True))
+    return tuple(tag for tag in tags if tag)
 
 
 def _read_run_config(fields: Fields) -> RunConfig:
@@ -150,49 +132,60 @@ def _read_run_config(fields: Fields) -> RunConfig:
     )
 
 
-def _read_limits(fields: Fields, values: dict[str, Any]) -> None:
-    """Read limits and times. For some fields 0 means the default, as in Dagu."""
-    for key, attribute, default in (
-        ("maxActiveRuns", "max_active_runs", 1),
-        ("histRetentionDays", "hist_retention_days", 30),
-        ("maxOutputSize", "max_output_size", 1_048_576),
-    ):
-        if key in fields:
-            values[attribute] = fields.integer(key, default) or default
-    if values.get("max_output_size", 1) < 0:
-        values["max_output_size"] = 1_048_576
-    if "maxActiveSteps" in fields:
-        values["max_active_steps"] = max(fields.integer("maxActiveSteps"), 0)
-    for key, attribute in (
-        ("timeoutSec", "timeout_sec"),
-        ("delaySec", "delay_sec"),
-        ("restartWaitSec", "restart_wait_sec"),
-    ):
-        if key in fields:
-            values[attribute] = max(fields.seconds(key), 0)
-    if "maxCleanUpTimeSec" in fields:
-        values["max_clean_up_time_sec"] = max(fields.seconds("maxCleanUpTimeSec", 5), 0) or 5
+def _text(key: str) -> Callable[[Fields], str]:
+    return lambda fields: fields.text(key)
 
 
-def _read_services(fields: Fields, values: dict[str, Any]) -> None:
-    """Read how steps run, the services that they use, and the mail settings."""
-    _read_each(fields, values, _SERVICES)
-    for key, attribute in (("errorMail", "error_mail"), ("infoMail", "info_mail"), ("waitMail", "wait_mail")):
-        if key in fields:
-            values[attribute] = read_mail(fields, key)
+def _limit(key: str, default: int) -> Callable[[Fields], int]:
+    """Return the reader of a limit for which 0 means the default, as in Dagu."""
+    return lambda fields: fields.integer(key, default) or default
 
 
-_Readers = Mapping[str, tuple[str, Callable[[Fields], Any]]]
-_INPUTS: _Readers = {
+def _span(key: str) -> Callable[[Fields], float]:
+    return lambda fields: max(fields.seconds(key), 0)
+
+
+def _mail(key: str) -> Callable[[Fields], MailSettings | None]:
+    return lambda fields: read_mail(fields, key)
+
+
+def _max_output_size(fields: Fields) -> int:
+    size = fields.integer("maxOutputSize")
+    return size if size > 0 else _OUTPUT_SIZE
+
+
+_READERS: Readers = {
+    "description": ("description", _text("description")),
+    "group": ("group", _text("group")),
+    "tags": ("tags", _tags),
+    # What a run starts from.
     "schedule": ("schedule", read_schedule),
+    "skipIfSuccessful": ("skip_if_successful", lambda fields: fields.boolean("skipIfSuccessful")),
     "catchup": ("catchup", read_catchup),
     "env": ("env", read_env),
     "dotenv": ("dotenv", read_dotenv),
     "secrets": ("secrets", read_secrets),
     "runConfig": ("run_config", _read_run_config),
-}
-_SERVICES: _Readers = {
+    # Where it runs, and within which limits.
+    "queue": ("queue", _text("queue")),
+    "workerSelector": ("worker_selector", read_worker_selector),
+    "placement": ("placement", lambda fields: fields.choice("placement", get_args(Placement)) or "stick"),
+    "onWorkerShutdown": (
+        "on_worker_shutdown",
+        lambda fields: fields.choice("onWorkerShutdown", get_args(OnWorkerShutdown)) or "fail",
+    ),
+    "maxActiveRuns": ("max_active_runs", _limit("maxActiveRuns", 1)),
+    "maxActiveSteps": ("max_active_steps", lambda fields: max(fields.integer("maxActiveSteps"), 0)),
+    "histRetentionDays": ("hist_retention_days", _limit("histRetentionDays", 30)),
+    "maxOutputSize": ("max_output_size", _max_output_size),
+    "timeoutSec": ("timeout_sec", _span("timeoutSec")),
+    "delaySec": ("delay_sec", _span("delaySec")),
+    "restartWaitSec": ("restart_wait_sec", _span("restartWaitSec")),
+    "maxCleanUpTimeSec": ("max_clean_up_time_sec", lambda fields: max(fields.seconds("maxCleanUpTimeSec", 5), 0) or 5),
+    # How its steps run, and what they use.
+    "logDir": ("log_dir", _text("logDir")),
     "logOutput": ("log_output", read_log_output),
+    "workingDir": ("working_dir", _text("workingDir")),
     "shell": ("shell", read_shell),
     "container": ("container", read_container),
     "registryAuths": ("registry_auths", read_registry_auths),
@@ -200,13 +193,8 @@ _SERVICES: _Readers = {
     "llm": ("llm", read_llm),
     "smtp": ("smtp", read_smtp),
     "mailOn": ("mail_on", read_mail_on),
+    "errorMail": ("error_mail", _mail("errorMail")),
+    "infoMail": ("info_mail", _mail("infoMail")),
+    "waitMail": ("wait_mail", _mail("waitMail")),
     "otel": ("otel", read_otel),
 }
-"""For each key of the YAML: the attribute of ``Dag``, and the function that reads the field."""
-
-
-def _read_each(fields: Fields, values: dict[str, Any], readers: _Readers) -> None:
-    """Read those fields of ``readers`` that the document has."""
-    for key, (attribute, read) in readers.items():
-        if key in fields:
-            values[attribute] = read(fields)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from shared.language.issues import Place, did_you_mean
+from shared.language.issues import Issues, Place, did_you_mean
 from shared.language.model import Condition
 from shared.language.patterns import line_pattern_problem
 from shared.language.yaml.fields import Fields, is_scalar
@@ -20,29 +20,28 @@ def read_preconditions(fields: Fields) -> tuple[Condition, ...]:
     """
     found: list[Condition] = []
     for name in ("preconditions", "precondition"):
-        _add(fields, fields.sub(name), fields.place(name), fields.get(name), found)
+        _add(fields.issues, fields.sub(name), fields.place(name), fields.get(name), found)
     return tuple(found)
 
 
-def _add(fields: Fields, path: str, at: Place, value: Any, found: list[Condition]) -> None:
-    issues = fields.issues
-    if value is None or (isinstance(value, str) and not value.strip()):
-        return
-    if isinstance(value, str):
-        found.append(Condition(condition=value))
-        return
+def _add(issues: Issues, path: str, at: Place, value: Any, found: list[Condition]) -> None:
     if isinstance(value, YamlList):
         for index, item in enumerate(value):
-            _add(fields, f"{path}[{index}]", value.item_at[index], item, found)
-        return
-    if not isinstance(value, YamlMap):
+            _add(issues, f"{path}[{index}]", value.item_at[index], item, found)
+    elif isinstance(value, YamlMap):
+        _add_map(issues, path, at, value, found)
+    elif isinstance(value, str):
+        if value.strip():
+            found.append(Condition(condition=value))
+    elif value is not None:
         issues.error("precondition must be a string or an array of strings", path, at)
-        return
+
+
+def _add_map(issues: Issues, path: str, at: Place, written: YamlMap, found: list[Condition]) -> None:
     texts: dict[str, str] = {}
     negate = False
-    for key, item in value.items():
-        name = key.lower()
-        place = value.key_at[key]
+    for key, item in written.items():
+        name, place = key.lower(), written.key_at[key]
         if name not in _KEYS:
             issues.error(f"precondition has invalid key: {key}", path, place, hint=did_you_mean(key, _KEYS))
         elif name == "negate":
@@ -56,10 +55,10 @@ def _add(fields: Fields, path: str, at: Place, value: Any, found: list[Condition
             hint = "put the value in quotes" if is_scalar(item) else ""
             issues.error("precondition value must be a string", f"{path}.{key}", place, hint=hint)
             texts[name] = "?"
-    condition = texts.get("condition") or texts.get("command") or ""
-    if problem := line_pattern_problem(texts.get("expected", "")):
+    condition, expected = texts.get("condition") or texts.get("command") or "", texts.get("expected", "")
+    if problem := line_pattern_problem(expected):
         issues.warn(problem, path, at)
     if condition.strip():
-        found.append(Condition(condition=condition, expected=texts.get("expected", ""), negate=negate))
+        found.append(Condition(condition=condition, expected=expected, negate=negate))
     else:
         issues.error("condition is required", path, at)

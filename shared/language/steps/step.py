@@ -22,7 +22,7 @@ from shared.language.steps.parallel import read_parallel
 from shared.language.steps.policies import read_continue_on, read_repeat_policy, read_retry_policy
 from shared.language.steps.pools import read_pool_names, read_rate_limits
 from shared.language.steps.worker_selector import read_worker_selector
-from shared.language.yaml.fields import Fields, Vocabulary, is_scalar, plain, scalar_text
+from shared.language.yaml.fields import Fields, Readers, Vocabulary, is_scalar, plain, read_each, scalar_text
 
 __all__ = [
     "STEP_KEYS",
@@ -86,33 +86,21 @@ def read_step(fields: Fields, defaults: DagDefaults) -> PartialStep:
     partial = PartialStep(fields)
     values = partial.values
     values["name"] = _name(fields)
-    if "id" in fields:
-        values["id"] = _id(fields)
+    read_each(fields, _READERS, values)
     if "command" in fields or "script" in fields:
         _read_commands(fields, values)
-    _read_place(fields, values)
-    _read_flow(fields, partial)
-    if "container" in fields:
-        values["container"] = read_container(fields)
+    if "workingDir" in fields or "dir" in fields:
+        values["working_dir"] = fields.text("workingDir") or fields.text("dir")
+    if "depends" in fields:
+        partial.no_implicit_depends = fields.get("depends") == []
+    if "preconditions" in fields or "precondition" in fields:
+        values["preconditions"] = read_preconditions(fields)
     if "call" in fields or "run" in fields:
         values["call"] = fields.text("call") or fields.text("run")
     if "params" in fields:
         values["params"], values["param_pairs"] = read_call_params(fields)
-    if "parallel" in fields:
-        values["parallel"] = read_parallel(fields)
-        if not values.get("call"):
-            fields.error("parallel", "parallel execution is only supported for child-DAGs", hint="add call: <dag name>")
-    if "workerSelector" in fields:
-        values["worker_selector"] = read_worker_selector(fields)
-    for name in ("pool", "lock"):
-        if name in fields:
-            values[name] = read_pool_names(fields, name)
-    if "rateLimit" in fields:
-        values["rate_limit"] = read_rate_limits(fields)
-    if "llm" in fields:
-        values["llm"] = read_llm(fields)
-    if "messages" in fields:
-        values["messages"] = read_messages(fields)
+    if "parallel" in fields and not values.get("call"):
+        fields.error("parallel", "parallel execution is only supported for child-DAGs", hint="add call: <dag name>")
     explicit, legacy = _executor(fields, values)
     _settle_type(partial, explicit, legacy, defaults)
     return partial
@@ -254,52 +242,6 @@ def read_log_output(fields: Fields) -> LogOutput | None:
         return None
 
 
-def _read_place(fields: Fields, values: dict[str, Any]) -> None:
-    """Read the fields about the step's process: shell, directory, environment, output, signal."""
-    for name in ("description", "stdout", "stderr"):
-        if name in fields:
-            values[name] = fields.text(name)
-    if "shell" in fields:
-        values["shell"] = read_shell(fields) or None
-    if "shellPackages" in fields:
-        values["shell_packages"] = fields.texts("shellPackages")
-    if "workingDir" in fields or "dir" in fields:
-        values["working_dir"] = fields.text("workingDir") or fields.text("dir")
-    if "env" in fields:
-        values["env"] = read_env(fields)
-    if "secrets" in fields:
-        values["secrets"] = tuple(name.strip() for name in fields.texts("secrets", split=","))
-    if "logOutput" in fields:
-        values["log_output"] = read_log_output(fields)
-    if "output" in fields:
-        values["output"] = _output(fields)
-    if "signalOnStop" in fields:
-        values["signal_on_stop"] = _signal(fields)
-
-
-def _read_flow(fields: Fields, partial: PartialStep) -> None:
-    """Read the fields that decide when the step runs and how often."""
-    values = partial.values
-    if "depends" in fields:
-        partial.no_implicit_depends = fields.get("depends") == []
-        # Steps named "1" and "2" are common, and so are lists of them without quotes.
-        error = "depends must be a string or an array of strings"
-        depends = fields.texts("depends", error=error, scalars=True)
-        values["depends"] = tuple(name.strip() for name in depends)
-    if "continueOn" in fields:
-        values["continue_on"] = read_continue_on(fields)
-    if "retryPolicy" in fields:
-        values["retry_policy"] = read_retry_policy(fields)
-    if "repeatPolicy" in fields:
-        values["repeat_policy"] = read_repeat_policy(fields)
-    if "preconditions" in fields or "precondition" in fields:
-        values["preconditions"] = read_preconditions(fields)
-    if "timeoutSec" in fields:
-        values["timeout_sec"] = fields.seconds("timeoutSec", minimum=0)
-    if "mailOnError" in fields:
-        values["mail_on_error"] = fields.boolean("mailOnError")
-
-
 def _output(fields: Fields) -> Output | None:
     value = fields.get("output")
     if value is None:
@@ -385,3 +327,38 @@ def _settle_type(partial: PartialStep, explicit: str, legacy: str, defaults: Dag
         partial.name_prefix = "script"
     elif values.get("commands"):
         partial.name_prefix = "cmd"
+
+
+def _depends(fields: Fields) -> tuple[str, ...]:
+    # Steps named "1" and "2" are common, and so are lists of them without quotes.
+    error = "depends must be a string or an array of strings"
+    return tuple(name.strip() for name in fields.texts("depends", error=error, scalars=True))
+
+
+_READERS: Readers = {
+    "id": ("id", _id),
+    "description": ("description", lambda fields: fields.text("description")),
+    "stdout": ("stdout", lambda fields: fields.text("stdout")),
+    "stderr": ("stderr", lambda fields: fields.text("stderr")),
+    "shell": ("shell", lambda fields: read_shell(fields) or None),
+    "shellPackages": ("shell_packages", lambda fields: fields.texts("shellPackages")),
+    "env": ("env", read_env),
+    "secrets": ("secrets", lambda fields: tuple(name.strip() for name in fields.texts("secrets", split=","))),
+    "logOutput": ("log_output", read_log_output),
+    "output": ("output", _output),
+    "signalOnStop": ("signal_on_stop", _signal),
+    "depends": ("depends", _depends),
+    "continueOn": ("continue_on", read_continue_on),
+    "retryPolicy": ("retry_policy", read_retry_policy),
+    "repeatPolicy": ("repeat_policy", read_repeat_policy),
+    "timeoutSec": ("timeout_sec", lambda fields: fields.seconds("timeoutSec", minimum=0)),
+    "mailOnError": ("mail_on_error", lambda fields: fields.boolean("mailOnError")),
+    "container": ("container", read_container),
+    "parallel": ("parallel", read_parallel),
+    "workerSelector": ("worker_selector", read_worker_selector),
+    "pool": ("pool", lambda fields: read_pool_names(fields, "pool")),
+    "lock": ("lock", lambda fields: read_pool_names(fields, "lock")),
+    "rateLimit": ("rate_limit", read_rate_limits),
+    "llm": ("llm", read_llm),
+    "messages": ("messages", read_messages),
+}

@@ -6,12 +6,13 @@ finds every problem. A key in another letter case is accepted with a warning.
 
 import math
 import re
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar
 
 from shared.language.issues import Issues, Place, did_you_mean
 from shared.language.yaml.reader import NumericText, YamlList, YamlMap
 
-__all__ = ["Fields", "Vocabulary", "is_scalar", "plain", "scalar_text", "type_name"]
+__all__ = ["Fields", "Readers", "Vocabulary", "is_scalar", "plain", "read_each", "scalar_text", "type_name"]
 
 T = TypeVar("T", bound=str)
 
@@ -240,6 +241,17 @@ class Fields:
         if value and value not in choices:
             self.error(name, f"invalid {name}: {value} (must be one of: {', '.join(choices)})")
         return next((each for each in choices if each == value), "")
+
+
+Readers = Mapping[str, tuple[str, Callable[[Fields], Any]]]
+"""For each key of a mapping: the attribute of the model, and the function that reads the field."""
+
+
+def read_each(fields: Fields, readers: Readers, values: dict[str, Any]) -> None:
+    """Add to ``values``, by attribute, the fields of ``readers`` that the mapping has. So others keep their default."""
+    for key, (attribute, read) in readers.items():
+        if key in fields:
+            values[attribute] = read(fields)
 
 
 def is_scalar(value: Any) -> bool:
