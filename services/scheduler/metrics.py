@@ -6,12 +6,13 @@ the database.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import get_args
 
 from prometheus_client import Counter, Gauge, Histogram, Summary
 from prometheus_client.core import GaugeMetricFamily, Metric
 
+from services.scheduler.core.decision import ClosedAttempt
 from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.pool_attempts import PoolAttempts
 from shared.metrics import LATENCY_S, PHASE_S, DagNames
@@ -165,23 +166,15 @@ def count(after: PostCommit) -> None:
         RUNS_ENDED.labels(status).inc()
         RUNS_ENDED_BY_DAG.labels(dag, status).inc()
         if run.lasted_s is not None:
-            RUN_SECONDS.labels(dag).observe(max(0.0, run.lasted_s))
+            _observe(RUN_SECONDS.labels(dag), run.lasted_s)
     for seconds in after.waited:
-        QUEUE_WAIT.observe(max(0.0, seconds))
-    for closed in after.closed:
-        ATTEMPTS_CLOSED.labels(str(closed.state), closed.outcome or "").inc()
-        if closed.started_at is not None:
-            waited_s = max(0.0, (closed.started_at - closed.dispatched_at).total_seconds())
-            DISPATCH.observe(waited_s)
-            if closed.ended_at is not None:
-                _phases["dispatched_started"].observe(waited_s)
-                _observe("started_ended", closed.ended_at - closed.started_at)
-                _observe("ended_decided", after.at - closed.ended_at)
-            ATTEMPT.observe(max(0.0, (after.at - closed.started_at).total_seconds()))
+        _observe(QUEUE_WAIT, seconds)
     for seconds in after.accepted:
-        _phases["accepted_created"].observe(max(0.0, seconds))
+        _observe(_phases["accepted_created"], seconds)
     for seconds in after.begun:
-        _phases["created_dispatched"].observe(max(0.0, seconds))
+        _observe(_phases["created_dispatched"], seconds)
+    for closed in after.closed:
+        _count_closed(closed, after.at)
     if after.outgoing:
         TASKS_SENT.inc(len(after.outgoing))
     for why in after.ignored:
@@ -196,9 +189,22 @@ def count(after: PostCommit) -> None:
         FIRES.labels(outcome).inc()
 
 
-def _observe(phase: str, lasted: timedelta) -> None:
-    # The clocks of worker and scheduler may differ, but a phase must not be negative.
-    _phases[phase].observe(max(0.0, lasted.total_seconds()))
+def _count_closed(closed: ClosedAttempt, decided_at: datetime) -> None:
+    ATTEMPTS_CLOSED.labels(str(closed.state), closed.outcome or "").inc()
+    if closed.started_at is None:
+        return
+    waited_s = (closed.started_at - closed.dispatched_at).total_seconds()
+    _observe(DISPATCH, waited_s)
+    _observe(ATTEMPT, (decided_at - closed.started_at).total_seconds())
+    if closed.ended_at is not None:
+        _observe(_phases["dispatched_started"], waited_s)
+        _observe(_phases["started_ended"], (closed.ended_at - closed.started_at).total_seconds())
+        _observe(_phases["ended_decided"], (decided_at - closed.ended_at).total_seconds())
+
+
+def _observe(metric: Histogram | Summary, seconds: float) -> None:
+    # The clocks of the processes may differ, but a time must not be negative.
+    metric.observe(max(0.0, seconds))
 
 
 class BacklogCollector:

@@ -292,7 +292,7 @@ class Batch:
         # A run without steps to run ends in the decision that starts it: its status is never ``running``.
         left_queue = was is RunStatus.QUEUED and run.started_at == self.now
         if left_queue and before.queued_at is not None:
-            self.after.waited.append(max(0.0, (self.now - before.queued_at).total_seconds()))
+            self.after.waited.append((self.now - before.queued_at).total_seconds())
             self.after.traced.spans.append(waited_span(before, self.runs.asked_in(run.run_key), self.now))
         if became is RunStatus.RUNNING:
             if was.to_begin and run.run_attempt == 1:
