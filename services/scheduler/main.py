@@ -22,7 +22,7 @@ from services.scheduler.liveness.marks import Marks
 from services.scheduler.liveness.watch import WorkerWatch
 from services.scheduler.loops.dead_letters import DeadLetterLoop
 from services.scheduler.loops.folder import Folder
-from services.scheduler.loops.intake import audit_intake, commands_intake, events_intake, logs_intake
+from services.scheduler.loops.intakes import audit_intake, commands_intake, events_intake, logs_intake
 from services.scheduler.loops.run_totals import TotalsKeeper
 from services.scheduler.loops.spec_revalidation import SpecRevalidation
 from services.scheduler.loops.turn import Turn

@@ -185,7 +185,7 @@ def test_a_finished_run_has_its_whole_logs_also_under_load(live: Live, monkeypat
         return envelope
 
     monkeypatch.setattr("services.scheduler.loops.intake.decode", slowly)
-    monkeypatch.setattr("services.scheduler.loops.intake._LOGS_WAIT_S", 600.0)
+    monkeypatch.setattr("services.scheduler.loops.intakes._LOGS_WAIT_S", 600.0)
     exits = "handlerOn:\n  exit: {command: seq 1 20000}\n"
     live.dag("long", "steps:\n  - name: s\n    command: seq 1 30000; seq 1 30000 >&2\n" + exits)
 

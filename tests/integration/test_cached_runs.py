@@ -16,7 +16,7 @@ from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.early_reports import ahead_of_logs
 from services.scheduler.deciding.events import record_events
 from services.scheduler.deciding.held_reports import HELD_S
-from services.scheduler.loops.intake import events_intake
+from services.scheduler.loops.intakes import events_intake
 from shared.contracts import commands as c
 from shared.contracts.codec import encode
 from shared.contracts.events import AttemptRequested, AttemptStarted, Doubt

@@ -13,7 +13,7 @@ ONE = "steps:\n  - echo hi\n"
 def test_an_end_is_not_recorded_before_the_log_that_was_sent_before_it(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.scheduler.loops.intake._LOGS_WAIT_S", 2 * PATIENCE_S)  # however busy the machine is
+    monkeypatch.setattr("services.scheduler.loops.intakes._LOGS_WAIT_S", 2 * PATIENCE_S)  # however busy the machine is
     stack.scheduler()
     stack.dag("one", ONE)
     stack.start("one", "slow-log")
@@ -30,7 +30,7 @@ def test_an_end_is_not_recorded_before_the_log_that_was_sent_before_it(
     assert [bytes(row["data"]) for row in stack.rows(t.log_chunks)] == [b"whole\n"]
 
     lost = REGISTRY.get_sample_value("dagway_reports_without_log_total")
-    monkeypatch.setattr("services.scheduler.loops.intake._LOGS_WAIT_S", 0.0)
+    monkeypatch.setattr("services.scheduler.loops.intakes._LOGS_WAIT_S", 0.0)
     stack.start("one", "lost-log")
     stack.worker.run(stack.worker.task(), log_bytes={"stdout": 6, "stderr": 0})
     stack.until("succeeded", "lost-log")

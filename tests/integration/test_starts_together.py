@@ -15,7 +15,7 @@ from services.scheduler.deciding import plans
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.memory import SchedulerMemory
 from services.scheduler.deciding.plans import Plans
-from services.scheduler.loops.intake import commands_intake
+from services.scheduler.loops.intakes import commands_intake
 from shared.clock import utc_now
 from shared.contracts import commands as c
 from shared.contracts.codec import decode, encode
