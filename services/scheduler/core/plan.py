@@ -70,6 +70,10 @@ class Plan:
         """The places that steps need before they start, by step; most steps need none and are left out."""
         return {position: claims for position, step in enumerate(self.dag.steps) if (claims := _claims_of(step))}
 
+    def repeats(self, position: int) -> bool:
+        """Whether a node is a step with a ``repeatPolicy``: on a stop it may finish its execution, as in Dagu."""
+        return position < len(self.dag.steps) and self.dag.steps[position].repeat_policy is not None
+
     @cached_property
     def ids(self) -> dict[str, int]:
         """The positions of the steps that have an ``id``, by that id."""

@@ -11,8 +11,7 @@ from services.scheduler.core.decision import Halt, Ignored, Refused, StopChild, 
 from services.scheduler.core.dispatching import OUT_OF_TIME
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import Stop
-from services.scheduler.core.model import Node
-from services.scheduler.core.plan import FOLLOW_UP, HANDLER, STEP
+from services.scheduler.core.plan import FOLLOW_UP, HANDLER
 from shared.status import AttemptState, NodeStatus, RunStatus
 
 __all__ = ["out_of_time", "stop"]
@@ -92,7 +91,7 @@ def _stop_node(draft: Draft, idx: int, reason: str, by: str) -> None:
         draft.move(idx, NodeStatus.ABORTED, reason, by, error=reason, finished_at=draft.now)
     elif node.status is NodeStatus.RUNNING and node.attempt is None and not node.calls:
         # Between two executions. On a stop, a repeated step whose last execution succeeded has succeeded.
-        done = reason == "stop" and _repeats(draft, node) and node.exit_code == 0
+        done = reason == "stop" and draft.run.plan.repeats(idx) and node.exit_code == 0
         status = NodeStatus.SUCCEEDED if done else NodeStatus.ABORTED
         draft.move(idx, status, reason, by, finished_at=draft.now, retry_at=None)
 
@@ -104,22 +103,18 @@ def _abort_pending(draft: Draft, reason: str, by: str) -> None:
             draft.move(node.idx, NodeStatus.ABORTED, reason, by, finished_at=draft.now)
 
 
-def _repeats(draft: Draft, node: Node) -> bool:
-    return node.kind == STEP and draft.run.plan.steps[node.idx].repeat_policy is not None
-
-
 def _halts(draft: Draft, reason: str, *, again: bool = False) -> list[Halt | StopChild]:
     """Return the effects that stop open attempts and sub-runs.
 
-    On a stop, a repeated step may finish its execution, as in Dagu. If it never does, a second stop (``again``) ends
-    it. A handler may have begun since the first stop, to clean up. It goes on, and so do its sub-runs.
+    On a stop, a repeated step may finish its execution. If it never does, a second stop (``again``) ends it. A handler
+    may have begun since the first stop, to clean up. It goes on, and so do its sub-runs.
     """
     reached = [node for node in draft.nodes if node.kind != FOLLOW_UP and not (again and node.kind == HANDLER)]
     attempts = [
         Halt(node.attempt.worker_id, node.attempt.token, revoked=False, reason=reason)
         for node in reached
         if node.attempt is not None and node.attempt.worker_id is not None
-        if again or reason == "timeout" or not _repeats(draft, node)
+        if again or reason == "timeout" or not draft.run.plan.repeats(node.idx)
     ]
     called = [effect for node in reached if node.calls for effect in children.stops(node)]
     return [*attempts, *called]

@@ -157,7 +157,7 @@ class HeartbeatRecords:
             for row in rows
             if row["stop_reason"] and row["kind"] in _STOPPED and row["token_state"] == AttemptState.RUNNING
             # On a stop, a repeated step may finish its execution. A second stop ends it, or if that is missed a third.
-            if not (row["stop_reason"] == "stop" and _repeats(batch, row))
+            if not (row["stop_reason"] == "stop" and batch.plans.get(batch.tx, origin(row)).repeats(row["idx"]))
         ]
         for worker_id in holders:
             # A token is stale if no open attempt has it. An attempt whose start is not recorded yet is open. If one of
@@ -170,8 +170,3 @@ class HeartbeatRecords:
                 if chain_of(token) not in open_elsewhere
             )
         return halts
-
-
-def _repeats(batch: Batch, row: Row) -> bool:
-    steps = batch.plans.get(batch.tx, origin(row)).dag.steps
-    return row["idx"] < len(steps) and steps[row["idx"]].repeat_policy is not None
