@@ -45,11 +45,11 @@ def test_reads_and_writes_agree_on_the_newest_of_runs_created_at_one_moment(engl
 
     with Store(english).begin() as tx:
         stopped = tx.runs.newest_key("etl")
-        guarded = tx.runs.newest(["etl"])["etl"]["run_key"]
+        guarded = tx.runs.newest(["etl"])["etl"]["dag_run_id"]
     latest = reads.run("etl", LATEST)
 
     assert latest is not None
     assert latest.run_key == "etl/B"
-    assert stopped == guarded == latest.run_key
+    assert (stopped, guarded) == (latest.run_key, "B")
     assert reads.latest_runs(["etl"])["etl"].run_key == latest.run_key
     assert [run.run_key for run in reads.runs(dag_name="etl")] == ["etl/B", "etl/a", "etl/c", "etl/Older"]

@@ -33,7 +33,6 @@ _PLACES_TAKEN = (
 _QUEUED_RUNS = (
     select(
         _r.run_key,
-        _r.dag_name,
         _r.file_name,
         _r.spec_hash,
         _r.queued_at,
@@ -41,7 +40,6 @@ _QUEUED_RUNS = (
         _r.root_key,
         _h.wait_s,
         _h.not_before,
-        _after.c.run_key.label("after_key"),
         _after.c.status.label("after_status"),
         _after.c.finished_at.label("after_finished_at"),
     )
@@ -83,11 +81,9 @@ class QueueWrites(Writer):
         """Store a queue's configured limit and who last changed its limit."""
         self._put(t.queue_limits, [row], ["configured", "updated_at", "by"])
 
-    def busy(self) -> dict[str, int]:
-        """Return the number of queued runs by queue; queues without queued runs are left out."""
-        r = t.dag_runs.c
-        query = select(r.queue, func.count().label("waiting")).where(r.status == QUEUED).group_by(r.queue)
-        return {str(row.queue): int(row.waiting) for row in self._connection.execute(query)}
+    def busy(self) -> list[str]:
+        """Return the names of the queues that have queued runs."""
+        return list(self._connection.execute(select(_r.queue).where(_r.status == QUEUED).distinct()).scalars())
 
     def with_queued(self, names: Iterable[str]) -> set[str]:
         """Return those of ``names``, and of the other queues of their workspaces, that have queued runs.

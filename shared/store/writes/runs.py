@@ -92,10 +92,8 @@ class RunWrites(Writer):
         """Return the newest root run of each of these DAGs, by DAG name."""
         wanted = select(t.dags.c.dag_name).where(t.dags.c.file_name.in_(file_names)).distinct().subquery()
         r = t.dag_runs.c
-        query = select(
-            *(r.dag_name, r.dag_run_id, r.status, r.created_at, r.queued_at, r.started_at, r.scheduled_at),
-            *(r.run_key, r.given),
-        ).where(r.run_key.in_(select(newest_key(wanted.c.dag_name)).select_from(wanted)))
+        query = select(r.dag_name, r.dag_run_id, r.status, r.created_at, r.queued_at, r.started_at, r.scheduled_at)
+        query = query.where(r.run_key.in_(select(newest_key(wanted.c.dag_name)).select_from(wanted)))
         return {row["dag_name"]: row for row in self._rows(query)}
 
     def running(self, dag_names: Sequence[str]) -> dict[str, list[str]]:
