@@ -1,5 +1,10 @@
 """The store: Postgres in production, SQLite in embedded mode, one schema for both.
 
-``tables`` is the schema. ``queries`` has the conditions that reads and writes share. The gateway uses only ``reads``;
-only the scheduler uses ``writes``. The rules of runs are in the scheduler's core, never in SQL.
+- ``tables``: the schema; ``migrations``: its history.
+- ``queries``: the conditions that reads and writes share.
+- ``reads``: what the gateway reads. It uses nothing else.
+- ``writes``: one transaction of the scheduler, or of an import.
+- ``checks``: what ``dagway verify`` looks for.
+
+The rules of runs are in the scheduler's core, never in SQL.
 """
