@@ -214,6 +214,6 @@ class Scheduler:
         """Delete this scheduler's row. The broker has its reports again, so others need not wait for its session."""
         try:
             with self._store.begin() as tx:
-                tx.services.remove("scheduler", self.instance_id)
+                tx.services.remove_scheduler(self.instance_id)
         except StoreUnavailable as error:
             _log.info("scheduler.not_deregistered", extra={"error": str(error)})

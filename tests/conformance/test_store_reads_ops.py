@@ -162,7 +162,7 @@ def test_workers_come_with_their_open_attempts(engine: Engine, reads: Reads) -> 
     assert (task.node_name, task.state, task.started_at) == ("held", AttemptState.RUNNING, after(3))
 
 
-def test_services_with_a_recent_heartbeat(engine: Engine, reads: Reads) -> None:
+def test_schedulers_with_a_recent_heartbeat(engine: Engine, reads: Reads) -> None:
     row = {"host": "h", "version": "1", "started_at": NOW}
     add(
         engine,
@@ -173,7 +173,7 @@ def test_services_with_a_recent_heartbeat(engine: Engine, reads: Reads) -> None:
         row | {"kind": "coordinator", "instance_id": "c", "heartbeat_at": after(31)},
     )
 
-    found = reads.services("scheduler", since=after(30))
+    found = reads.schedulers(since=after(30))
 
     assert [each.instance_id for each in found] == ["a", "b"]
     assert found[0] == ServiceRow("scheduler", "a", "h", "1", NOW, after(31))

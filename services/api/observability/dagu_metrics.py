@@ -126,7 +126,7 @@ def _system(deps: "Deps", now: datetime) -> Iterable[Metric]:
     info.add_metric([deps.version, f"python{platform.python_version()}"], 1)
     yield info
     yield _gauge("dagu_uptime_seconds", "Seconds since the gateway started", deps.uptime_s())
-    schedulers = deps.reads.services("scheduler", since=now - deps.service_alive)
+    schedulers = deps.reads.schedulers(since=now - deps.service_alive)
     yield _gauge("dagu_scheduler_running", "1 if a scheduler is live, else 0", int(bool(schedulers)))
     cache = GaugeMetricFamily(
         "dagu_cache_entries_total",

@@ -47,7 +47,7 @@ def list_scheduler_settings(call: Call) -> ApiResponse:
 
     Settings in which schedulers differ come first. The values of secrets are left out.
     """
-    found = call.deps.reads.services("scheduler", since=call.now - call.deps.service_alive)
+    found = call.deps.reads.schedulers(since=call.now - call.deps.service_alive)
     return ok(_reported([SettingsReport(each.instance_id, each.settings) for each in found]))
 
 

@@ -128,7 +128,7 @@ def _counts(call: Call, since: datetime) -> dict[str, int]:
         "aborted": ended.get(RunStatus.ABORTED, 0),
         "dags": active.dags,
         "faultyDags": active.faulty_dags,
-        "schedulers": len(reads.services("scheduler", since=call.now - call.deps.service_alive)),
+        "schedulers": len(reads.schedulers(since=call.now - call.deps.service_alive)),
     }
 
 

@@ -50,7 +50,7 @@ def get_metrics(call: Call) -> ApiResponse:
 @SYSTEM.get("/services/scheduler", id="getSchedulerStatus", reach="server", response=SchedulersSchema)
 def schedulers(call: Call) -> ApiResponse:
     """List the live schedulers. All of them are active: there is no leader."""
-    found = call.deps.reads.services("scheduler", since=call.now - call.deps.service_alive)
+    found = call.deps.reads.schedulers(since=call.now - call.deps.service_alive)
     return ok({"schedulers": [_service(call, each) for each in found]})
 
 

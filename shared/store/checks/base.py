@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Select, select
 from shared.language.load import load
 from shared.language.model import Dag
 from shared.store import tables as t
+from shared.store.queries.schedulers import IS_SCHEDULER
 
 __all__ = ["BY_HAND", "MARGIN", "Check", "Row", "StoreSnapshot", "Violation", "check"]
 
@@ -74,7 +75,7 @@ class StoreSnapshot:
     def _since_when(self) -> tuple[datetime, datetime] | None:
         """Return from when until when schedulers ran, or ``None`` if no heartbeat of a scheduler is recorded."""
         c = t.services.c
-        query = select(c.started_at, c.heartbeat_at).where(c.kind == "scheduler")
+        query = select(c.started_at, c.heartbeat_at).where(IS_SCHEDULER)
         found = [(row["started_at"], row["heartbeat_at"]) for row in self.rows(query)]
         if not found:
             return None

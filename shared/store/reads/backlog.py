@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, func, literal_column, select
 
 from shared.store import tables as t
 from shared.store.engine import is_postgres
+from shared.store.queries.schedulers import IS_SCHEDULER
 from shared.store.queries.workers import LIVE, believed_state
 from shared.store.reads.base import Reader
 
@@ -104,7 +105,7 @@ class BacklogReads(Reader):
                 really = believed_state(state, lease_until, drained_at, now)
                 workers[really] = workers.get(really, 0) + 1
                 slots += offered if really == LIVE else 0
-            alive, _ = counted(s.heartbeat_at, s.kind == "scheduler", s.heartbeat_at >= now - _SERVICE_ALIVE)
+            alive, _ = counted(s.heartbeat_at, IS_SCHEDULER, s.heartbeat_at >= now - _SERVICE_ALIVE)
             overdue, _ = counted(t.timers.c.due_at, t.timers.c.due_at < now - timedelta(seconds=10))
         return Backlog(
             outbox_rows=outbox,

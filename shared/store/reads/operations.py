@@ -24,6 +24,7 @@ from shared.store.functions import bytewise
 from shared.store.queries.dags import FAULTY
 from shared.store.queries.matching import among
 from shared.store.queries.runs import BY_DAG, IS_ROOT, QUEUED, RUNNING
+from shared.store.queries.schedulers import IS_SCHEDULER
 from shared.store.reads.base import AnyRow, Reader, columns_of
 from shared.store.reads.rows import (
     ActiveCounts,
@@ -81,12 +82,12 @@ class OpsReads(Reader):
             for row in rows
         )
 
-    def services(self, kind: str, *, since: datetime) -> tuple[ServiceRow, ...]:
-        """Return the instances of that kind whose last heartbeat was at ``since`` or later, sorted by id."""
+    def schedulers(self, *, since: datetime) -> tuple[ServiceRow, ...]:
+        """Return the schedulers whose last heartbeat was at ``since`` or later, sorted by id."""
         s = t.services.c
         query = (
             select(*columns_of(t.services, ServiceRow))
-            .where(s.kind == kind, s.heartbeat_at >= since)
+            .where(IS_SCHEDULER, s.heartbeat_at >= since)
             .order_by(bytewise(s.instance_id))
         )
         with self._statement() as connection:
