@@ -80,9 +80,8 @@ def check_run_id(dag_run_id: str) -> None:
 def check_run_config(dag: Dag, *, own_run_id: bool, own_params: str | None = None) -> None:
     """Raise ``InvalidInput`` if the caller chose what the DAG's ``runConfig`` forbids.
 
-    It holds for every new run that a request starts, also for one that repeats another run.
-
-    ``own_params``: the params, if the caller chose them.
+    It holds for every new run that a request starts, also for one that repeats another run. ``own_params``: the params,
+    if the caller chose them.
     """
     config = dag.run_config
     if config.disable_param_edit and own_params is not None and not only_defaults(dag, own_params):

@@ -21,8 +21,7 @@ BY_FOLDER = "folder"
 class Version:
     """One version of a DAG: its spec text, and the parsed facts that are stored with it.
 
-    ``number`` 1 creates the DAG. ``folder_hash`` is set if the spec came from the DAG folder or is
-    written to it.
+    ``number`` 1 creates the DAG. ``folder_hash`` is set if the spec came from the DAG folder or is written to it.
     """
 
     file_name: str

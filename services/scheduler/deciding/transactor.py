@@ -76,9 +76,9 @@ class Transactor:
     def decide(self, work: Callable[[Batch], T], *, wait: bool = True) -> T:
         """Run ``work`` in one transaction, then call the followers.
 
-        If another transaction changed a run or took a key, ``work`` runs again, up to five times in all; also if it
-        failed in any way together with reports that waited, then without them. ``wait``:
-        whether to wait for runs that another transaction has locked, until the time limit of the session.
+        If another transaction changed a run or took a key, ``work`` runs again, up to five times in all. If it failed
+        in any other way together with reports that waited, it runs again without them. ``wait``: whether to wait for
+        runs that another transaction has locked, until the time limit of the session.
 
         Raises:
             StoreUnavailable: the database is unavailable. Nothing was changed, unless the connection broke during
