@@ -9,10 +9,15 @@ import textwrap
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from services.api.serving.waitress_server import EmbeddedServer
 from tests.harness.eventually import PATIENCE_S, eventually, free_port
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 SERVER = """
     import logging, signal, sys, threading
@@ -177,3 +182,30 @@ def test_connections_of_a_gateway_that_all_were_busy_make_room_as_soon_as_they_w
             assert server.answers()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def read_all(environ: "WSGIEnvironment", start_response: "StartResponse") -> list[bytes]:
+    start_response("200 OK", [])
+    return [str(len(environ["wsgi.input"].read())).encode()]
+
+
+def test_bodies_that_are_too_large_together_end_the_one_that_has_been_arriving_for_longest() -> None:
+    server = EmbeddedServer(read_all, "127.0.0.1", 0, held_bytes=1_000_000)
+    server.start()
+    sizes = (400_000, 300_000, 400_000)
+    try:
+        with ExitStack() as links:
+            clients = [
+                links.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S))
+                for _ in sizes
+            ]
+            for client, size in zip(clients, sizes, strict=True):
+                client.sendall(b"POST / HTTP/1.0\r\nContent-Length: %d\r\n\r\n" % (size + 1))
+                client.sendall(bytes(size))
+
+            assert clients[0].recv(1) == b""
+            for client, size in zip(clients[1:], sizes[1:], strict=True):
+                client.sendall(b"!")
+                assert client.makefile("rb").read().endswith(b"\r\n\r\n%d" % (size + 1))
+    finally:
+        server.stop()

@@ -39,8 +39,11 @@ _SPARE_CONNECTIONS = 20
 """With fewer left, a new connection ends the one that has waited longest for a whole request."""
 _EMBEDDED_HEAD_BYTES = 32 * 1024
 """The URL and all headers of a request. The default of waitress is 256 KiB."""
-_SERVER_BODY_LIMIT_BYTES = 64 * 1024 * 1024
-"""Only limits the disk space for bodies. The application has a much lower limit and returns 413 with a JSON body."""
+_HELD_BYTES = 64 * 1024 * 1024
+"""All bodies together, and so each of them: waitress keeps them in memory and in temporary files, also without a login.
+
+The application has a much lower limit for each and returns 413 with a JSON body.
+"""
 
 
 class _Parser(HTTPRequestParser):  # type: ignore[misc]
@@ -161,8 +164,11 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
     parser_class = _Parser
     task_class = _Task
 
-    def __init__(self, *args: Any, threads: _Threads, slow: _SlowReaders, stall_s: float, **options: Any) -> None:
+    def __init__(
+        self, *args: Any, threads: _Threads, slow: _SlowReaders, stall_s: float, held_bytes: int, **options: Any
+    ) -> None:
         self._threads = threads
+        self._held_bytes = held_bytes
         self._slow = slow
         self._stall_s = stall_s
         self.waits_since = time.monotonic()
@@ -191,7 +197,17 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         """Take bytes of a request."""
         if self.request is None:
             self.waits_since = time.monotonic()
-        return bool(super().received(data))
+        taken = bool(super().received(data))
+        if _body_bytes(self.request) and not self.ended:
+            self._bound_bodies()
+        return taken
+
+    def _bound_bodies(self) -> None:
+        """End the connection whose body has been arriving for longest, if all bodies together are too large."""
+        others = [each for each in self.server.active_channels.values() if not each.ended]
+        held = sum(_body_bytes(request) for each in others for request in (each.request, *each.requests))
+        if held > self._held_bytes:
+            min((each for each in others if _body_bytes(each.request)), key=lambda each: each.waits_since).end()
 
     def send_continue(self) -> None:
         """Ask for the body of a request, if it has one: waitress would wait for another, and give no answer."""
@@ -224,6 +240,11 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
             return super().write_soon(data)
 
 
+def _body_bytes(request: HTTPRequestParser | None) -> int:
+    """Return how much of the body of a request, if there is one, has arrived."""
+    return len(request.body_rcv) if request is not None and request.body_rcv is not None else 0
+
+
 class EmbeddedServer:
     """Waitress in a thread of this process.
 
@@ -242,6 +263,7 @@ class EmbeddedServer:
         stall_s: float = _STALL_S,
         on_death: Callable[[], None] = lambda: None,
         connections: int = _EMBEDDED_CONNECTIONS,
+        held_bytes: int = _HELD_BYTES,
     ) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
@@ -260,7 +282,7 @@ class EmbeddedServer:
             map=self._sockets,
             sockets=[listening],
             threads=threads,
-            max_request_body_size=_SERVER_BODY_LIMIT_BYTES,
+            max_request_body_size=held_bytes,
             max_request_header_size=_EMBEDDED_HEAD_BYTES,
             channel_timeout=_CHANNEL_TIMEOUT_S,
             connection_limit=connections,
@@ -272,7 +294,9 @@ class EmbeddedServer:
         self._threads = _Threads(self._server.task_dispatcher, threads)
         # Each request that computes needs a connection to the database, and there are few more than ``threads``.
         self._with_place = Places(app, threading.BoundedSemaphore(threads), self._threads.hold)
-        self._server.channel_class = partial(_Channel, threads=self._threads, slow=_SlowReaders(), stall_s=stall_s)
+        self._server.channel_class = partial(
+            _Channel, threads=self._threads, slow=_SlowReaders(), stall_s=stall_s, held_bytes=held_bytes
+        )
         self._thread = WatchedThread("api-server", self._serve, on_death)
         self._stopping = threading.Event()
 
