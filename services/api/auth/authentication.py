@@ -14,12 +14,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from werkzeug.http import parse_cookie
-
 from services.api.auth.guesses import Guesses
 from services.api.auth.last_uses import LastUses
 from services.api.auth.login_tokens import LoginTokens
 from services.api.auth.principals import ANYBODY, NOBODY, Permission, Principal, Role
+from services.api.auth.session_cookie import cookies_of
 from services.api.auth.shared_failures import SharedFailures
 from services.api.auth.tokens import HOOK_PREFIX, KEY_PREFIX, ImportedSecrets, Passwords, secret_hash
 from services.api.problems import SETTING, Problem, not_found
@@ -336,7 +335,7 @@ def _by_cookie(provider: "OidcProvider", headers: Mapping[str, str]) -> Principa
     """
     if headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
         return NOBODY
-    found = provider.identify(parse_cookie(headers.get("Cookie", "")))
+    found = provider.identify(cookies_of(headers))
     return NOBODY if found is None else found.principal
 
 

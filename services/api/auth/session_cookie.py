@@ -9,11 +9,21 @@ sessions.
 from collections.abc import Mapping
 from datetime import datetime
 
+from werkzeug.datastructures import Headers
 from werkzeug.http import dump_cookie, parse_cookie
 
-__all__ = ["SessionCookie"]
+__all__ = ["SessionCookie", "cookies_of"]
 
 _NAME = "dagway-session"
+
+
+def cookies_of(headers: Mapping[str, str] | Headers) -> Mapping[str, str]:
+    """Return the cookies of a request.
+
+    Another server of this host or domain may have set some that are no UTF-8. Ours are ASCII.
+    """
+    sent = headers.get("Cookie", "")
+    return parse_cookie(sent if sent.isascii() else sent.encode("ascii", "replace").decode()) if sent else {}
 
 
 class SessionCookie:
@@ -30,8 +40,7 @@ class SessionCookie:
     @property
     def token(self) -> str:
         """The login token in the request's cookie; empty if there is none."""
-        sent = self._headers.get("Cookie", "")
-        return parse_cookie(sent).get(self.name, "") if sent else ""
+        return cookies_of(self._headers).get(self.name, "")
 
     def set(self, token: str, *, now: datetime, ends: datetime) -> dict[str, str]:
         """Return the header that makes the browser keep the token until it expires."""

@@ -16,6 +16,7 @@ from services.api.audit.trail import actor_of
 from services.api.auth.authentication import unauthorized
 from services.api.auth.oidc import PROOF_COOKIE, TOKEN_COOKIE, OidcIdentity, OidcProvider, new_verifier
 from services.api.auth.principals import NOBODY, Principal
+from services.api.auth.session_cookie import cookies_of
 from services.api.problems import INTERNAL, Problem, bad_request
 from services.api.requests.client_address import address_of, sent_by_tls
 from shared.contracts.audit import AuditEntry, AuditTarget
@@ -58,7 +59,7 @@ class _Login:
         """Return a redirect to the provider if this request is for a page and nobody is logged in."""
         if request.method not in {"GET", "HEAD"} or request.path.startswith(_NOT_PAGES) or request.path == "/api":
             return None
-        if self._provider.identify(request.cookies):
+        if self._provider.identify(cookies_of(request.headers)):
             return None
         if request.headers.get("Sec-Fetch-Mode", "navigate") != "navigate":
             # For example an icon: its redirect would overwrite the cookies of the login that the page has started.
@@ -78,7 +79,7 @@ class _Login:
 
     def logout(self) -> Response:
         """Forget the login here, and go to where the provider ends its own."""
-        known = self._provider.identify(request.cookies)
+        known = self._provider.identify(cookies_of(request.headers))
         if known is not None:
             self._note("oidcLogout", known.principal)
         elsewhere = self._provider.logout_url()
@@ -108,7 +109,8 @@ class _Login:
         return response
 
     def _redeem(self) -> tuple[Response, OidcIdentity]:
-        given, state = request.args.get("state", ""), request.cookies.get(_STATE, "")
+        cookies = cookies_of(request.headers)
+        given, state = request.args.get("state", ""), cookies.get(_STATE, "")
         if not state or not hmac.compare_digest(given.encode("utf-8", "replace"), state.encode("utf-8", "replace")):
             raise bad_request(
                 "This login has expired (after two minutes) or was started on another server; log in again"
@@ -117,14 +119,14 @@ class _Login:
             raise Problem(403, "forbidden", f"The login provider refused the login: {request.args['error'][:200]}")
         token, identity = self._provider.redeem(
             request.args.get("code", ""),
-            nonce=request.cookies.get(_NONCE, ""),
-            verifier=request.cookies.get(_VERIFIER, ""),
+            nonce=cookies.get(_NONCE, ""),
+            verifier=cookies.get(_VERIFIER, ""),
         )
         if len(token) > _MAX_COOKIE_CHARS:
             raise bad_request(
                 "The provider's ID token is too large for a cookie; configure fewer claims at the provider"
             )
-        wanted = request.cookies.get(_WANTED, "")
+        wanted = cookies.get(_WANTED, "")
         response = _redirect(wanted if _LOCAL.fullmatch(wanted) else f"{self._base}/")
         lives_s = max(1, identity.expires_at - int(time.time()))
         self._set_cookie(response, TOKEN_COOKIE, token, lives_s)

@@ -37,3 +37,9 @@ def test_a_cookie_that_another_connection_could_have_set_is_not_read() -> None:
     planted = {"Host": "flows.example.org", "Cookie": "dagway-session=theirs"}
 
     assert SessionCookie(planted, secure=True, base_path="").token == ""
+
+
+def test_a_cookie_of_another_server_that_is_no_text_hides_none_of_ours() -> None:
+    headers = {"Host": "flows.example.org", "Cookie": "theirs=caf\xe9; dagway-session=mine; \xff=\xff"}
+
+    assert SessionCookie(headers, secure=False, base_path="").token == "mine"
