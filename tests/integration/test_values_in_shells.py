@@ -241,3 +241,9 @@ def test_conditions_run_nothing_from_params_or_outputs(rig: Rig, tmp_path: Path)
         checked(rig, condition, **fields)
 
     assert not (tmp_path / "run").exists()
+
+
+def test_a_nul_that_a_back_quoted_command_prints_is_left_out_as_shells_do(rig: Rig) -> None:
+    step = Step(name="s", env=(("A", "`printf 'a\\0b'`"),), commands=(StepCommand(text='echo "$A"'),))
+
+    assert written(rig, step, "") == "ab\n"

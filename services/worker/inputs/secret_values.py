@@ -62,7 +62,10 @@ class SecretResolver:
         found: dict[str, str] = {}
         for secret in secrets:
             try:
-                found[secret.name] = self._value(secret, folders, host, sealed=sealed, reach=reach)
+                value = self._value(secret, folders, host, sealed=sealed, reach=reach)
+                if "\0" in value:
+                    raise SecretMissing("the value has a NUL byte, which no variable can have")
+                found[secret.name] = value
             except SecretMissing as error:
                 if all_of_them:
                     raise SecretMissing(f'failed to resolve secret "{secret.name}": {error}') from error

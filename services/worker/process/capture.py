@@ -26,7 +26,8 @@ class Interrupted(Exception):
 def run_command_in(supervisor: Supervisor, env: Mapping[str, str], cwd: str) -> RunCommand:
     """Return a function that runs a text in the worker's default shell and returns its stdout.
 
-    The returned function raises ``CommandFailed`` and ``Interrupted``.
+    As in shells, NUL bytes are left out: no variable and no argument can have one. The returned function raises
+    ``CommandFailed`` and ``Interrupted``.
     """
 
     def run(text: str) -> str:
@@ -42,7 +43,7 @@ def run_command_in(supervisor: Supervisor, env: Mapping[str, str], cwd: str) -> 
                 )
             if os.fstat(out.fileno()).st_size > _MAX_BYTES:
                 raise CommandFailed(f"back-quoted command `{text}` printed more than {_MAX_BYTES} bytes, the limit")
-            return os.pread(out.fileno(), _MAX_BYTES, 0).decode(errors="replace")
+            return os.pread(out.fileno(), _MAX_BYTES, 0).replace(b"\0", b"").decode(errors="replace")
 
     return run
 

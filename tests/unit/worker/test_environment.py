@@ -156,6 +156,14 @@ def test_a_run_that_was_given_json_passes_it_on(tmp_path: Path) -> None:
     assert process["DAG_PARAMS_JSON"] == process["DAGU_PARAMS_JSON"] == '{"a": [1]}'
 
 
+def test_a_secret_that_no_variable_can_have_is_none(tmp_path: Path) -> None:
+    (tmp_path / "token").write_bytes(b"to\0ken")
+    task = _task(secrets=(Secret(name="T", provider="file", key=str(tmp_path / "token")),))
+
+    with pytest.raises(SecretMissing, match='secret "T": the value has a NUL byte'):
+        _inputs(task, tmp_path)
+
+
 def test_variables_of_the_service_are_hidden_even_from_expansions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
