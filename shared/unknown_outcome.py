@@ -4,8 +4,9 @@ A client that sends such a write again, with its ``Idempotency-Key``, learns the
 up says ``IN_DOUBT``, even if the last answer was a plain refusal: what that says is about the last try only.
 """
 
-import json
 from collections.abc import Mapping
+
+from shared.foreign_json import read_json
 
 __all__ = ["IN_DOUBT", "UNAVAILABLE", "UNKNOWN", "may_be_stored"]
 
@@ -23,6 +24,6 @@ def may_be_stored(status: int, body: bytes) -> bool:
     if status in _BY_PROXY:
         return True
     try:
-        return bool(json.loads(body)["details"] == UNKNOWN)
+        return bool(read_json(body)["details"] == UNKNOWN)
     except (ValueError, KeyError, TypeError):
         return False

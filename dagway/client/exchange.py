@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from dagway.client.api_call import ApiCall, model
 from dagway.client.errors import ClientError, ConnectionFailed, RequestRefused
+from shared.foreign_json import read_json
 from shared.unknown_outcome import IN_DOUBT, UNAVAILABLE, may_be_stored
 
 __all__ = ["Delay", "Exchange", "HttpAnswer", "Send", "checked", "connection_failed", "exchange", "pauses"]
@@ -101,7 +102,7 @@ def pauses() -> Generator[float, None, None]:
 def checked(answer: HttpAnswer) -> Any:
     """Return the JSON of an answer; raise ``RequestRefused`` if the status is not that of a success."""
     try:
-        content = json.loads(answer.content) if answer.content else {}
+        content = read_json(answer.content) if answer.content else {}
     except ValueError as error:
         raise ClientError(f"the answer with status {answer.status} is not JSON: is this a Dagway gateway?") from error
     if 200 <= answer.status < 300:
@@ -168,7 +169,7 @@ def connection_failed(what: str, answer: HttpAnswer, but: str = "") -> Connectio
 def _reason(answer: HttpAnswer) -> str:
     """Return what the gateway says about it; nothing of the page of a proxy."""
     try:
-        message = json.loads(answer.content)["message"]
+        message = read_json(answer.content)["message"]
     except (ValueError, KeyError, TypeError):
         return ""
     return f": {message}" if message else ""

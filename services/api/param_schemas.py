@@ -1,11 +1,11 @@
 """The JSON Schema of a DAG's parameters, for forms. The worker checks a run's parameters by it in any case."""
 
-import json
 import os
 import stat
 from pathlib import Path
 from typing import Any
 
+from shared.foreign_json import read_json
 from shared.language.model import Dag
 from shared.language.parameters import inline_schema
 
@@ -37,7 +37,7 @@ def _from_file(reference: str, folder: Path) -> dict[str, Any] | None:
             data = os.read(fd, _MAX_BYTES + 1)
         finally:
             os.close(fd)
-        schema = json.loads(data) if len(data) <= _MAX_BYTES else None
-    except (OSError, ValueError, RecursionError):
+        schema = read_json(data) if len(data) <= _MAX_BYTES else None
+    except (OSError, ValueError):
         return None
     return schema if isinstance(schema, dict) else None

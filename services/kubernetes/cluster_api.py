@@ -16,6 +16,7 @@ import urllib3
 
 from services.kubernetes.costs import ANNOTATION, CostChange, WorkerPod, worker_pod
 from shared.errors import ConfigInvalid, Unavailable
+from shared.foreign_json import read_json
 
 __all__ = ["SUBRESOURCE", "ClusterApi", "ClusterUnavailable", "Written", "cluster_address"]
 
@@ -119,7 +120,7 @@ class ClusterApi:
         except urllib3.exceptions.HTTPError as error:
             raise ClusterUnavailable(f"the cluster's API cannot be reached: {error}") from error
         try:
-            answer = json.loads(response.data)
+            answer = read_json(response.data)
         except ValueError:
             answer = {}
         if response.status != 200 or not isinstance(answer, dict):

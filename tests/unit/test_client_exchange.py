@@ -231,6 +231,15 @@ def test_a_page_instead_of_an_event_stream_is_an_error(monkeypatch: pytest.Monke
         run_coroutine(on_asyncio())
 
 
+def test_an_answer_that_is_nested_too_deeply_is_none_of_a_gateway() -> None:
+    deep = b"[" * 50_000
+
+    with pytest.raises(ClientError, match="is not JSON"):
+        play(calls.dags(), HttpAnswer(200, deep))
+    with pytest.raises(ConnectionFailed, match="the gateway answered 502"):
+        play(calls.dags(), *[HttpAnswer(502, deep)] * 5)
+
+
 def test_a_start_that_waits_is_not_given_up_before_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     read_s: list[float] = []
 

@@ -10,7 +10,6 @@ the provider also gives one to users who are not on the whitelist.
 import base64
 import hashlib
 import hmac
-import json
 import logging
 import secrets
 import threading
@@ -26,6 +25,7 @@ import urllib3
 from services.api.auth.principals import Principal
 from services.api.problems import UNAVAILABLE, Problem
 from services.api.settings import Oidc
+from shared.foreign_json import read_json
 from shared.roles import RANK
 from shared.workspaces import ForeignName, check_unmarked
 
@@ -253,7 +253,7 @@ class OidcProvider:
             answer.release_conn()
             if answer.status != 200:
                 raise _Unusable(f"{url} answered {answer.status}", answer.status)
-            content = json.loads(data)
+            content = read_json(data)
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise _Unusable(f"{url}: {type(error).__name__}: {error}") from error
         if not isinstance(content, dict):

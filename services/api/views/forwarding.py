@@ -1,7 +1,6 @@
 """Forwards requests to a remote node. Imported with the first one, as its HTTP client takes 15 ms."""
 
 import contextlib
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
@@ -15,6 +14,7 @@ from services.api.operations import ApiResponse
 from services.api.problems import Problem
 from services.api.requests import checked_values
 from services.api.settings import RemoteNode
+from shared.foreign_json import read_json
 from shared.outbound import OutboundPolicy
 from shared.outbound_http import OutboundDenied, outbound_pool
 from shared.unknown_outcome import UNKNOWN
@@ -176,7 +176,7 @@ def _wait_s(query: list[tuple[str, str]]) -> float:
 def _about(data: bytes) -> dict[str, Any]:
     """Return what a node says about an error; nothing of the page of a proxy."""
     try:
-        content: Any = json.loads(data)
-    except (ValueError, RecursionError):
+        content: Any = read_json(data)
+    except ValueError:
         return {}
     return content if isinstance(content, dict) else {}

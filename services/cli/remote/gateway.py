@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode
 import urllib3
 
 from services.cli.errors import GatewayError, GatewayUnreachable
+from shared.foreign_json import read_json
 from shared.http_failures import failure_text, speaks_no_http
 from shared.unknown_outcome import IN_DOUBT, UNAVAILABLE, may_be_stored
 
@@ -216,7 +217,7 @@ class Gateway:
     def _content(self, answer: urllib3.BaseHTTPResponse) -> Any:
         status = answer.status
         try:
-            content = json.loads(answer.data) if answer.data else {}
+            content = read_json(answer.data) if answer.data else {}
         except ValueError as error:
             doubt = f"check that this is the URL of {self.connection.name}"
             if status == 400 and self.connection.url.startswith("http:"):  # what proxies with TLS answer

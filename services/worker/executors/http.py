@@ -27,6 +27,7 @@ from services.worker.executors.step_values import evaluate, positive_seconds
 from services.worker.executors.tls import tls_context
 from services.worker.process.outcome import Result
 from shared.errors import InvalidInput
+from shared.foreign_json import read_json
 from shared.http_failures import failure_text
 from shared.language.yaml.fields import scalar_text, type_name
 from shared.outbound_http import OutboundDenied, outbound_pool
@@ -127,7 +128,7 @@ def _options(job: Job) -> dict[str, Any]:
     if not job.step.script.strip():
         return dict(evaluate(job, job.step.config))
     try:
-        options = json.loads(evaluate(job, job.step.script))
+        options = read_json(evaluate(job, job.step.script))
     except ValueError as error:
         raise InvalidInput(f"the script of an http step must be JSON: {error}") from error
     if not isinstance(options, dict):

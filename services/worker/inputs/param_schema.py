@@ -4,7 +4,6 @@ Patterns are those of RE2, as in Dagu, so none can stop this process.
 Source: docs/workflow-language.md#what-differs-from-dagu-on-purpose.
 """
 
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from services.worker.inputs.named_files import EVERYTHING, Reach
 from shared.errors import InvalidInput
+from shared.foreign_json import read_json
 from shared.language.expansion.params_syntax import json_scalar_text
 from shared.language.model import Pairs
 from shared.language.parameters import inline_schema
@@ -104,7 +104,7 @@ class _Referenced:
 
         if url not in self._fetched:
             try:
-                content = json.loads(self._data(url))
+                content = read_json(self._data(url))
             except (OSError, ValueError, InvalidInput) as error:
                 self.problem = f"{url}: {error}"
                 raise
@@ -128,7 +128,7 @@ def _read(reference: str, folders: Sequence[Path], reach: Reach, outbound: Outbo
             path = next((one for one in candidates if one.exists()), candidates[0])
             with open(reach.open_to_read(path), "rb") as file:  # noqa: PTH123 - a descriptor, not a path
                 data = file.read(_MAX_BYTES)
-        schema = json.loads(data)
+        schema = read_json(data)
     except (OSError, ValueError, InvalidInput) as error:
         raise InvalidInput(f"failed to get JSON schema: {reference}: {error}") from error
     if not isinstance(schema, dict):
@@ -163,6 +163,6 @@ def _fetch(url: str, outbound: OutboundPolicy) -> bytes:
 
 def _typed(value: str) -> Any:
     try:
-        return json.loads(value)
+        return read_json(value)
     except ValueError:
         return value

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from shared.contracts.signing_keys import SharedKey
 from shared.contracts.tasks import Task
 from shared.errors import InvalidInput
+from shared.foreign_json import read_json
 from shared.language.expansion.sealed_text import has_sealed, is_sealed, replace_sealed, sealed_text
 from shared.language.expansion.secret_params import secrets_in
 
@@ -171,7 +172,7 @@ def _is_json_container(text: str) -> bool:
     if text.lstrip()[:1] not in ("{", "["):
         return False
     try:
-        json.loads(text)
-    except (ValueError, RecursionError):
+        read_json(text)
+    except ValueError:
         return False
     return True

@@ -16,6 +16,7 @@ from urllib.parse import quote
 import urllib3
 
 from services.worker.inputs.secret_provider import SecretMissing
+from shared.foreign_json import read_json
 
 __all__ = ["Vault", "VaultSettings"]
 
@@ -148,7 +149,7 @@ class Vault:
         if response.get_redirect_location():
             raise SecretMissing(f"vault: {settings.address} redirects requests: set the address of a node that answers")
         try:
-            answer = json.loads(response.data)
+            answer = read_json(response.data)
         except ValueError:
             answer = None
         return response.status, answer if isinstance(answer, dict) else {}

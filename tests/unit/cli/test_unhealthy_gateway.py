@@ -100,8 +100,9 @@ def test_changes_are_followed_while_the_broker_is_away(monkeypatch: pytest.Monke
     assert dagway(monkeypatch, answers, "events", "w").exit_code == 0
 
 
-def test_a_503_of_something_else_is_no_health(monkeypatch: pytest.MonkeyPatch) -> None:
-    said = doctor(monkeypatch, {"/health": (503, b"<html>no backend</html>")})
+@pytest.mark.parametrize("answer", [b"<html>no backend</html>", b"[" * 50_000], ids=["page", "nested too deeply"])
+def test_a_503_of_something_else_is_no_health(monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
+    said = doctor(monkeypatch, {"/health": (503, answer)})
 
     assert said.exit_code == 1
     assert "answered 503 without JSON" in said.stdout

@@ -47,6 +47,15 @@ def test_references_within_a_schema_and_to_the_standard_need_no_network(tmp_path
         apply_schema(schema, (("n", "999"),), (tmp_path,))
 
 
+def test_json_that_is_nested_too_deeply_is_a_text_or_no_schema(tmp_path: Path) -> None:
+    deep = "[" * 50_000
+    (tmp_path / "s.json").write_text(deep)
+
+    assert apply_schema(SCHEMA, (("n", "7"), ("m", deep)), (tmp_path,)) == (("n", "7"), ("m", deep))
+    with pytest.raises(InvalidInput, match="failed to get JSON schema: s.json: nested too deeply"):
+        apply_schema("s.json", (), (tmp_path,))
+
+
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize(
     ("schema", "problem"),
