@@ -56,6 +56,7 @@ _HIDDEN_NUL = "\\u00\\u000000"
 """No JSON, until the NUL in its middle is removed: then it is one."""
 _COMMAND = "steps:\n  - name: s\n    command: echo one\n"
 _CALL = "steps:\n  - name: s\n    call: harmless\n"
+_PARTLY = "steps:\n  - name: s\n    call: harmless-${DAG}\n"
 _EVALUATED = "steps:\n  - name: s\n    call: ${DAG}\n"
 _NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -187,6 +188,7 @@ def test_no_number_of_a_retry_policy_stops_a_scheduler(stack: Stack, policy: dic
     [
         (_COMMAND, ["prod"], "the step calls none"),
         (_CALL, ["prod"], "the step calls 'harmless'"),
+        (_PARTLY, ["prod"], "the step calls 'harmless-${DAG}'"),
         (_EVALUATED, ["prod", "prod"], "the step makes one"),
     ],
 )

@@ -21,7 +21,7 @@ from services.scheduler.core.tasks import make_task
 from shared.base58 import base58
 from shared.contracts.events import TIMED_OUT_CODE, AttemptFinished, ChildCall
 from shared.contracts.tasks import CallResult
-from shared.language.expansion.expand import is_literal
+from shared.language.expansion.expand import is_literal, literal_ends
 from shared.language.model import Step
 from shared.language.steps.parallel import count_error
 from shared.status import NodeStatus, RunStatus
@@ -67,9 +67,19 @@ def why_not(step: Step, calls: Sequence[ChildCall]) -> str:
         return f"its worker reports {len(calls)} calls of DAGs, but the step makes one"
     if step.parallel is not None and (wrong := count_error(len(calls))):
         return wrong
-    if is_literal(step.call) and (others := {one.dag for one in calls} - {step.call.strip()}):
+    if others := [one.dag for one in calls if not _may_call(step.call, one.dag)]:
         return f"its worker reports a call of {min(others)[:80]!r}, but the step calls {step.call!r}"
     return ""
+
+
+def _may_call(call: str, name: str) -> bool:
+    """Return whether ``call`` can be the name of this DAG. What it says before a variable is a folder it stays in."""
+    if is_literal(call):
+        return name == call.strip()
+    begin, end = (each.strip() for each in literal_ends(call))
+    if not name.startswith(begin) or not name.endswith(end) or len(name) < len(begin) + len(end):
+        return False
+    return not begin or ".." not in name[len(begin) : len(name) - len(end)].split("/")
 
 
 def call(draft: Draft, idx: int, token: str, calls: Sequence[ChildCall]) -> None:

@@ -40,6 +40,7 @@ __all__ = [
     "expand_known",
     "expand_text",
     "is_literal",
+    "literal_ends",
     "needs_shell",
     "unresolved",
 ]
@@ -100,6 +101,15 @@ def needs_shell(text: str) -> bool:
 def is_literal(text: str) -> bool:
     """Return whether ``expand`` returns ``text`` as it is, whatever the variables are."""
     return not _HOME.match(text) and all(isinstance(piece, str) for piece in parse(text))
+
+
+def literal_ends(text: str) -> tuple[str, str]:
+    """Return how the result of ``expand`` begins and ends, whatever the variables are, as far as ``text`` says it."""
+    pieces = parse(text)
+    if not pieces or _HOME.match(text):
+        return "", ""
+    first, last = pieces[0], pieces[-1]
+    return first if isinstance(first, str) else "", last if isinstance(last, str) else ""
 
 
 def unresolved(text: str, known: Mapping[str, object]) -> bool:

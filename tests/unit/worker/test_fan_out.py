@@ -6,6 +6,7 @@ import pytest
 
 from services.scheduler.core.children import why_not
 from services.worker.attempt.fan_out import fan_out, split_items
+from shared.contracts.events import ChildCall
 from shared.language.expansion.expand import Scope
 from shared.language.expansion.params_syntax import parse_params_text
 from tests.unit.language.specs import step_of
@@ -147,10 +148,31 @@ def test_secrets_are_not_shown_and_do_not_change_what_is_called(value: str, show
 
 
 @pytest.mark.parametrize(
-    "name", ["child", " child.yaml ", "~/dags/child", "${DAG}", "`name`", "a-${DAG:-b}", "a\\b", "US$"]
+    "name",
+    [
+        *("child", " child.yaml ", "~/dags/child", "${DAG}", "`name`", "a-${DAG:-b}", "a\\b", "US$"),
+        *(" a ${NONE}", "${DAG}/../b", "`name`.yaml "),
+    ],
 )
 def test_a_scheduler_takes_the_name_that_a_worker_evaluates(name: str) -> None:
     step = step_of(f"{{call: '{name}'}}")
     calls = fan_out(step, Scope(({"HOME": "/home/ops", "DAG": "child"},)), lambda command: f"ran-{command}")
 
     assert why_not(step, calls) == ""
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        ("child", "other"),
+        ("team-${DAG}", "other"),
+        ("team-${DAG}", "team-/../other"),
+        ("team/${DAG}", "team/../other"),
+        ("${DAG}-test", "prod"),
+        ("team-$DAG-test", "team-test"),
+    ],
+)
+def test_a_scheduler_takes_no_name_that_a_worker_cannot_evaluate(call: str, name: str) -> None:
+    said = why_not(step_of(f"{{call: '{call}'}}"), [ChildCall(dag=name)])
+
+    assert said == f"its worker reports a call of {name!r}, but the step calls {call!r}"
