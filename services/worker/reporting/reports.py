@@ -78,7 +78,8 @@ class Reporter:
         """Start the thread that sends spooled reports, including those of an earlier process."""
         self._dir.mkdir(_DIR_MODE, parents=True, exist_ok=True)
         for part in self._dir.glob("*.part"):  # an earlier process died before it had written the report
-            part.unlink(missing_ok=True)
+            with suppress(OSError):  # nobody reads it
+                part.unlink()
         with suppress(OSError):  # the disk is full already
             private_file(self._room)
             self._room.write_bytes(os.urandom(_ROOM_BYTES))  # no disk can store it in less

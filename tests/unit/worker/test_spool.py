@@ -35,6 +35,13 @@ def test_a_report_that_a_crash_left_half_written_is_removed(tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_cannot_be_removed_of_a_crash_does_not_keep_a_worker_from_its_start(tmp_path: Path) -> None:
+    (tmp_path / "token.part").mkdir()
+    reporter = Reporter(EmbeddedTransport(None), tmp_path, lambda _token: None)
+    reporter.start()
+    reporter.stop()
+
+
 def test_the_attempt_of_an_unreadable_report_is_not_claimed_for_ever(tmp_path: Path) -> None:
     (tmp_path / "token.json").write_text("not a report\n")
     let_go: list[str] = []
