@@ -37,7 +37,7 @@ dagway logs hello --follow            print its output as it is written
 
 _OUTSIDE = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EACCES, errno.EPERM, errno.EROFS}
-    | {errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG}
+    | {errno.EEXIST, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}
 )
 """Errors of files whose reason is outside Dagway. Of a closed pipe Click takes care: the command ends silently."""
 

@@ -129,8 +129,8 @@ def import_crontab(config: Config, text: str, version: str, *, system: bool = Fa
                 report.add("line", str(line.number), "refused", problem)
                 continue
             folder = config.dags_dir
-            if folder is not None and not write_copy(folder / name, spec, dry_run=dry_run):
-                report.add("line", str(line.number), "differs", f"{folder / name} has another text, which stays")
+            if folder is not None and (why := write_copy(folder / name, spec, dry_run=dry_run)):
+                report.add("line", str(line.number), "differs", why)
                 continue
             remark = "; ".join(_remarks(line))
             save_definition(target, report, name, spec, version=version, follows=folder is not None, remark=remark)

@@ -48,8 +48,8 @@ def import_definitions(
         texts[name] = text_of(data)
     own = into is not None and into.resolve() != dags.resolve()
     for name, text in texts.items():
-        if own and into is not None and not write_copy(into / name, text, dry_run=target.dry_run):
-            report.add(_KIND, name, "differs", f"{into / name} has another text, which stays")
+        if own and into is not None and (why := write_copy(into / name, text, dry_run=target.dry_run)):
+            report.add(_KIND, name, "differs", why)
             continue
         stem = str(PurePosixPath(name).with_suffix(""))
         if "/" not in name:
@@ -109,14 +109,14 @@ def _save_callable(target: Target, report: Report, texts: Mapping[str, str]) -> 
             report.add("callable file", name, "differs", _OTHER)
 
 
-def write_copy(path: Path, text: str, *, dry_run: bool) -> bool:
-    """Write a file that does not exist; return whether the file has this text then."""
+def write_copy(path: Path, text: str, *, dry_run: bool) -> str:
+    """Write a file that does not exist; return why the file does not have this text then, or an empty text."""
     try:
-        return text_of(read_data(path)) == text
+        return "" if text_of(read_data(path)) == text else f"{path} has another text, which stays"
     except FileNotFoundError:
         if not dry_run:
             path.parent.mkdir(parents=True, exist_ok=True)
             create_file(path, text.encode())
-        return True
-    except OSError:
-        return False
+        return ""
+    except OSError as error:
+        return f"{path}: {reason(error)}"

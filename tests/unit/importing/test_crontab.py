@@ -81,6 +81,16 @@ def test_lines_are_stored_once_and_refused_with_the_reason(tmp_path: Path) -> No
     assert sorted(path.suffix for path in dags.iterdir()) == [".yaml"] * 3
 
 
+def test_a_workflow_that_cannot_be_read_in_the_folder_says_why(tmp_path: Path) -> None:
+    config = load_config({"data_dir": str(tmp_path / "data")}, {}, terminal=False)
+    (tmp_path / "dags").touch()
+
+    report = import_crontab(replace(config, dags_dir=tmp_path / "dags"), "0 1 * * * echo hi\n", "0")
+
+    [entry] = report.entries
+    assert (entry.result, entry.why.rpartition(".yaml: ")[2]) == ("differs", "cannot be read: Not a directory")
+
+
 def test_a_line_that_is_not_utf_8_is_refused_instead_of_changed() -> None:
     text = b"0 1 * * * tar -c /srv/caf\xe9\n0 2 * * * true\nFOLDER=caf\xe9\n0 3 * * * true\n".decode(errors="replace")
 
