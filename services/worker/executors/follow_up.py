@@ -98,7 +98,7 @@ class FollowUpExecutor:
             job.supervisor.stop.listen(stopped.set)
             stopped.wait(_PAUSE_S)
             job.supervisor.stop.unlisten(stopped.set)
-        if job.supervisor.interrupted is not None or job.supervisor.timed_out_after_s is not None:
+        if job.supervisor.ended_early:
             raise Cancelled("the follow-up was stopped or timed out")
         reached = [one for one in to if parseaddr(one)[1] not in (refused or {})]
         return f"mail sent to {', '.join(reached)}: {subject}", refused or {}

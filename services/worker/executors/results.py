@@ -11,9 +11,8 @@ def make_result(job: Job, error: str = "", exit_code: int = 0) -> Result:
 
     After a stop or the timeout, the result says so instead, whatever ``error`` and ``exit_code`` are.
     """
-    supervisor = job.supervisor
-    if supervisor.interrupted is not None or supervisor.timed_out_after_s is not None:
-        return supervisor.classify(None, name=job.step.name)
+    if job.supervisor.ended_early:
+        return job.supervisor.classify(None, name=job.step.name)
     if not error and not exit_code:
         return Result("succeeded")
     text = error or f"exit status {exit_code}"

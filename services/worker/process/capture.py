@@ -34,7 +34,7 @@ def run_command_in(supervisor: Supervisor, env: Mapping[str, str], cwd: str) -> 
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             argv = shell_argv(default_shell(), text, errexit=False)
             ended = supervisor.run(argv, env=env, cwd=cwd, stdout=out.fileno(), stderr=err.fileno())
-            if ended is None or supervisor.interrupted or supervisor.timed_out_after_s is not None:
+            if ended is None or supervisor.ended_early:
                 raise Interrupted(text)
             if ended.code != 0:
                 stderr = os.pread(err.fileno(), _STDERR_BYTES, 0).decode(errors="replace").strip()
@@ -62,7 +62,7 @@ def exit_code_in(
             ended = supervisor.run(shell_argv(shell, text, errexit=False), env=env, cwd=cwd, stdout=null, stderr=null)
         finally:
             os.close(null)
-        if ended is None or supervisor.interrupted or supervisor.timed_out_after_s is not None:
+        if ended is None or supervisor.ended_early:
             raise Interrupted(text)
         return ended.exit_code
 

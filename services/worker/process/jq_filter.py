@@ -63,7 +63,7 @@ def run_filter_in(supervisor: Supervisor) -> RunFilter:
         with tempfile.TemporaryFile() as out, Path(os.devnull).open("wb") as err:
             request = order(text, given, CPU_S, first=True)
             ended = run_script(supervisor, CHILD, request, cwd=os.sep, stdout=out.fileno(), stderr=err.fileno())
-            if ended is None or supervisor.interrupted or supervisor.timed_out_after_s is not None:
+            if ended is None or supervisor.ended_early:
                 raise Interrupted(text)
             if ended.code is None:
                 raise ExpansionError(f"the filter `{text}` in a reference failed: {exceeded(CPU_S)}")

@@ -112,6 +112,11 @@ class Supervisor:
         self._began = time.monotonic()
 
     @property
+    def ended_early(self) -> bool:
+        """Whether a stop or the timeout has ended the attempt."""
+        return self.interrupted is not None or self.timed_out_after_s is not None
+
+    @property
     def grace_s(self) -> float:
         """The grace period, in seconds between the first signal and the kill; 0 for a revoked attempt."""
         return 0 if self.stop.kind is StopKind.REVOKED else self._grace_s
@@ -283,7 +288,7 @@ class Supervisor:
             self.interrupted = self.stop.kind
         elif self.timed_out_after_s is None and (left := self.remaining_s) is not None and left <= 0:
             self.timed_out_after_s = time.monotonic() - self._began
-        return self.interrupted is not None or self.timed_out_after_s is not None
+        return self.ended_early
 
     def _wait_for_output(self, process: Process, fds: set[int], inbox: "queue.SimpleQueue[Process | None]") -> None:
         """Wait until no process that was left behind has an output open, at most until a stop or the timeout."""
