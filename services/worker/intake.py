@@ -102,8 +102,7 @@ class TaskIntake:
         # Guards ``_free``, ``_kept`` and ``_full``, and the calls of pause and resume that follow from them.
         self._lock = threading.Lock()
         self._draining, self._drains = threading.Event(), threading.Event()
-        self._stopping = False
-        self._stopped = threading.Event()
+        self._stopping = threading.Event()
         self._pool = ThreadPoolExecutor(slots, thread_name_prefix="attempt")
         self._opener = ThreadPoolExecutor(1, thread_name_prefix="selectors")
         self._transport = transport
@@ -118,7 +117,7 @@ class TaskIntake:
 
     def consume_selector(self, selector: dict[str, str]) -> None:
         """Also consume the broker queue of ``selector``, if this worker's labels satisfy the selector. Never blocks."""
-        if self._selectors.learn(selector) and not self._stopping:
+        if self._selectors.learn(selector) and not self._stopping.is_set():
             _log.info("selector.learned", extra={"selector": selector})
             self._opener.submit(self._open, task_queue(selector))
 
@@ -144,8 +143,7 @@ class TaskIntake:
 
     def stop(self) -> None:
         """Take no more tasks, and hand back the tasks that were already delivered. Running attempts go on."""
-        self._stopping = True
-        self._stopped.set()
+        self._stopping.set()
         self._consumer.pause()
         self._consumer.interrupt()
         if self._thread.ident is not None:
@@ -161,7 +159,7 @@ class TaskIntake:
         self._pool.shutdown()
 
     def _run(self) -> None:
-        while not self._stopping:
+        while not self._stopping.is_set():
             self._follow_drain()
             self._resume_if_room()
             self._hand_back_kept(everything=self._full)
@@ -215,7 +213,7 @@ class TaskIntake:
             return
         if delivery.redelivered:
             self._counters.add("redelivered")
-        if self._stopping or self._is_full():
+        if self._stopping.is_set() or self._is_full():
             self._hand_back(delivery)
         elif self._take_slot_or_keep(task, delivery, envelope.trace):
             self._begin(task, delivery, envelope.trace)
@@ -241,7 +239,7 @@ class TaskIntake:
         except Unavailable as error:
             _log.warning("delivery.handed_back", extra={"error": str(error)})
             # The broker may redeliver the task immediately: wait, to avoid thousands of redeliveries a second.
-            self._stopped.wait(_HAND_BACK_S)
+            self._stopping.wait(_HAND_BACK_S)
             delivery.retry()
         finally:
             self._free_slot()
@@ -315,10 +313,10 @@ class TaskIntake:
     def _free_slot(self) -> None:
         """Free a slot, or give it to a kept task. Never blocks: the thread may be the connection's."""
         with self._lock:
-            kept = self._kept.popleft() if self._kept and not self._full and not self._stopping else None
+            kept = self._kept.popleft() if self._kept and not self._full and not self._stopping.is_set() else None
             if kept is None:
                 self._free += 1
-                if self._free == 1 and not self._full and not self._stopping:
+                if self._free == 1 and not self._full and not self._stopping.is_set():
                     self._consumer.resume()
         if kept is not None:
             self._begin(kept.task, kept.delivery, kept.trace, kept=True)

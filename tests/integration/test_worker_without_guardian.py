@@ -19,7 +19,7 @@ def test_a_worker_without_its_guardian_takes_no_more_steps_while_it_ends(tmp_pat
         stopping.start()
         intake = rig.worker._intake
         assert intake is not None
-        eventually(lambda: intake._stopping or intake._draining.is_set())
+        eventually(lambda: intake._stopping.is_set() or intake._draining.is_set())
         rig.give(task(command("true"), token="retry"), worker_queue("w1"))
         decided.append(True)
 
