@@ -86,7 +86,7 @@ def make_worker(
         dags_dir=config.dags_dir,
         lease_s=config.lease_s,
         version=version,
-        step_user=config.step_user,
+        step_users=config.step_user,
         run_files_days=config.run_files_days,
         run_files_failed=config.run_files_failed,
         run_files_mib=run_files_mib(config, "worker" if folder else "up"),

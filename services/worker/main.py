@@ -47,6 +47,7 @@ from shared.ids import new_token
 from shared.outbound import OutboundPolicy
 from shared.private_files import private_folder
 from shared.service import Background
+from shared.settings.readers import StepUserRange
 from shared.transport.base import WorkerTransport
 
 __all__ = ["Worker", "WorkerSettings"]
@@ -73,9 +74,9 @@ class WorkerSettings:
     """If it is set, steps run in the directory of their DAG's file by default."""
     labels: dict[str, str] = field(default_factory=dict)
     lease_s: float = 10
-    step_user: tuple[int, int, int, str] | None = None
-    """If it is set (first uid, first gid, number of users, home), steps have users of their own: the guardian must have
-    the right to change users, and this process must be in the groups of these users."""
+    step_users: StepUserRange | None = None
+    """If it is set, steps have users of their own: the guardian must have the right to change users, and this process
+    must be in the groups of these users."""
     private: tuple[Path, ...] = ()
     """Below these, DAGs cannot name files if steps have users of their own."""
     run_files_days: int = 7
@@ -120,12 +121,12 @@ class Worker:
         private = tuple(path.resolve() for path in settings.private)
         for folder in (data_dir, data_dir / "runs", data_dir / "logs", data_dir / "spool"):
             private_folder(folder)
-        if settings.step_user is not None:
+        if settings.step_users is not None:
             _let_pass(data_dir, private)
         self._room = DiskCheck(data_dir)
         # Before everything that starts steps: the guardian ends all steps when this process dies.
         self._guardian = GuardianClient(self.incarnation, self._fail, guardian)
-        users = None if settings.step_user is None else self._step_users(data_dir, *settings.step_user)
+        users = None if settings.step_users is None else self._step_users(data_dir, settings.step_users)
         dags_dir = None if settings.dags_dir is None else settings.dags_dir.resolve()
         workspace = Workspace(data_dir, dags_dir, users, private)
         sealer, resolver = Sealer(settings.seal_keys), resolver or SecretResolver()
@@ -286,9 +287,9 @@ class Worker:
             stopped=stopped,
         )
 
-    def _step_users(self, data_dir: Path, uid: int, gid: int, count: int, home: str) -> StepUsers:
-        shared = [data_dir / "runs", data_dir / "logs"]
-        return StepUsers(StepUser(uid, gid, home), count, shared, self._guardian.release)
+    def _step_users(self, data_dir: Path, users: StepUserRange) -> StepUsers:
+        first = StepUser(users.first_uid, users.first_gid, users.home)
+        return StepUsers(first, users.count, [data_dir / "runs", data_dir / "logs"], self._guardian.release)
 
     def _fail(self) -> None:
         self.failed.set()

@@ -15,6 +15,7 @@ from pathlib import Path
 from shared.errors import ConfigInvalid
 from shared.private_files import private_file, replace_private_file
 from shared.settings.config import Config
+from shared.settings.readers import StepUserRange
 
 __all__ = ["own_folder"]
 
@@ -48,18 +49,18 @@ def own_folder(config: Config) -> Iterator[tuple[Path, Config]]:
     raise ConfigInvalid(f"DAGWAY_DATA_WORKERS: {config.data_workers} other workers use {config.data_dir} already")
 
 
-def _part_of_users(config: Config, number: int) -> tuple[int, int, int, str] | None:
-    """Return the step users of a worker, with the form of ``Config.step_user``. Raises ``ConfigInvalid``.
+def _part_of_users(config: Config, number: int) -> StepUserRange | None:
+    """Return the step users of a worker. Raises ``ConfigInvalid``.
 
     One user for all steps, which is no range, is that of all workers.
     """
-    if config.step_user is None or config.step_user[2] == 1:
-        return config.step_user
-    uid, gid, count, home = config.step_user
-    part = count // config.data_workers
+    users = config.step_user
+    if users is None or users.count == 1:
+        return users
+    part = users.count // config.data_workers
     if part < 2:
-        raise ConfigInvalid(f"DAGWAY_STEP_USER: {count} users are too few for {config.data_workers} workers")
-    return uid + number * part, gid + number * part, part, home
+        raise ConfigInvalid(f"DAGWAY_STEP_USER: {users.count} users are too few for {config.data_workers} workers")
+    return StepUserRange(users.first_uid + number * part, users.first_gid + number * part, part, users.home)
 
 
 def _settings(config: Config, folder: Path, number: int) -> Config:

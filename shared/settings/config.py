@@ -22,6 +22,7 @@ from shared.errors import ConfigInvalid
 from shared.outbound import OutboundPolicy
 from shared.settings.dagu import read_dagu_settings
 from shared.settings.options import OPTIONS
+from shared.settings.readers import StepUserRange
 
 __all__ = ["OPTIONS", "Config", "SettingOrigin", "environment", "load_config", "secret_variables"]
 
@@ -73,8 +74,7 @@ class Config:
     data_workers: int = 1
     data_size: int = 0
     """In bytes; 0 if the volume is as large as its file system."""
-    step_user: tuple[int, int, int, str] | None = None
-    """The first uid, the first gid, the number of users and their home directory, see ``step_users``."""
+    step_user: StepUserRange | None = None
     worker_user: tuple[int, int] | None = None
     secret_files: tuple[Path, ...] = ()
     """The files that secrets were read from."""

@@ -4,6 +4,7 @@ import codecs
 import pwd
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -14,6 +15,7 @@ from shared.roles import ROLES
 from shared.workspaces import WORKSPACE_RULE, valid_workspace
 
 __all__ = [
+    "StepUserRange",
     "base_path",
     "control_group",
     "cpus",
@@ -334,16 +336,34 @@ def user(text: str) -> tuple[int, int]:
     return uid, gid
 
 
-def step_users(text: str) -> tuple[int, int, int, str]:
-    """Return the first uid, the first gid, the number of users and the home directory (empty if they have none)."""
+@dataclass(frozen=True, slots=True)
+class StepUserRange:
+    """The users of steps: ``count`` of them, with following uids and gids. ``home`` is empty if they have none."""
+
+    first_uid: int
+    first_gid: int
+    count: int
+    home: str = ""
+
+    @property
+    def uids(self) -> range:
+        return range(self.first_uid, self.first_uid + self.count)
+
+    @property
+    def gids(self) -> range:
+        return range(self.first_gid, self.first_gid + self.count)
+
+
+def step_users(text: str) -> StepUserRange:
+    """Return the users of ``20000-20999``, or the one user that ``user`` reads."""
     found = re.fullmatch(r"(\d{1,10})-(\d{1,10})", text.strip())
     if found is None:
         uid, gid, home = _user(text)
-        return uid, gid, 1, home
+        return StepUserRange(uid, gid, 1, home)
     first, last = int(found[1]), int(found[2])
     if not 0 < first < last < 1 << 31 or last - first >= _MOST_USERS:
         raise ValueError(f"{text!r} is not a range of 2 to {_MOST_USERS} user ids, such as 20000-20999")
-    return first, first, last - first + 1, ""
+    return StepUserRange(first, first, last - first + 1)
 
 
 def _user(text: str) -> tuple[int, int, str]:

@@ -190,9 +190,9 @@ def test_workers_share_a_volume_and_no_step_users() -> None:
 
     assert config.data_workers >= SERVICES["worker"]["deploy"]["replicas"]
     assert config.step_user is not None
-    assert config.step_user[2] // config.data_workers >= 1000
+    assert config.step_user.count // config.data_workers >= 1000
     named = re.findall(r"\$\(seq (\d+) (\d+)\)", (ROOT / "Dockerfile").read_text())
-    assert named == [(str(config.step_user[0]), str(config.step_user[0] + config.step_user[2] - 1))]
+    assert named == [(str(config.step_user.uids[0]), str(config.step_user.uids[-1]))]
 
 
 def test_no_volume_is_anonymous() -> None:

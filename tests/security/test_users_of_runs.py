@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from shared.language.model import Step, StepCommand
+from shared.settings.readers import StepUserRange
 from tests.harness.eventually import PATIENCE_S
 from tests.harness.worker_rig import Rig, command, task
 from tests.security.conftest import FIRST_UID
@@ -25,7 +26,8 @@ def test_a_run_whose_attempt_has_no_process_shares_its_user_with_no_other_run(op
     folder = Path(tempfile.mkdtemp(dir=open_folder))
     folder.chmod(0o755)
     show = command("id -u")
-    with socket.create_server(("127.0.0.1", 0)) as server, Rig(folder, step_user=(FIRST_UID, FIRST_UID, 2, "")) as rig:
+    users = StepUserRange(FIRST_UID, FIRST_UID, 2)
+    with socket.create_server(("127.0.0.1", 0)) as server, Rig(folder, step_users=users) as rig:
         server.settimeout(PATIENCE_S)
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
         ask = Step(name="s", type="http", commands=(StepCommand(text="", argv=("GET", url)),))

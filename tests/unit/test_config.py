@@ -17,6 +17,7 @@ from shared.errors import ConfigInvalid
 from shared.settings import readers
 from shared.settings.config import OPTIONS, Config, load_config
 from shared.settings.option import Option
+from shared.settings.readers import StepUserRange
 
 ROOT = Path(__file__).parents[2]
 
@@ -134,13 +135,13 @@ def test_a_forgotten_variable_is_gone_from_the_process() -> None:
 @pytest.mark.parametrize(
     ("text", "users"),
     [
-        ("20000", (20_000, 20_000, 1, "")),
-        ("20000:30000", (20_000, 30_000, 1, "")),
-        ("20000-20999", (20_000, 20_000, 1000, "")),
-        ("nobody", (65_534, 65_534, 1, "/nonexistent")),
+        ("20000", StepUserRange(20_000, 20_000, 1)),
+        ("20000:30000", StepUserRange(20_000, 30_000, 1)),
+        ("20000-20999", StepUserRange(20_000, 20_000, 1000)),
+        ("nobody", StepUserRange(65_534, 65_534, 1, "/nonexistent")),
     ],
 )
-def test_users_of_steps_are_one_or_a_range(text: str, users: tuple[int, int, int, str]) -> None:
+def test_users_of_steps_are_one_or_a_range(text: str, users: StepUserRange) -> None:
     assert load_config({}, {"DAGWAY_STEP_USER": text}).step_user == users
 
 

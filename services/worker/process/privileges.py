@@ -43,9 +43,8 @@ def start_guardian(config: Config) -> GuardianProcess:
         process = GuardianProcess(limits, group=group, group_limits=group_limits)
         allow_open_files()
         return process
-    first_uid, first_gid, count, _ = config.step_user
     uid, gid = _own_user(config)
-    if first_uid <= uid < first_uid + count or first_gid <= gid < first_gid + count:
+    if uid in config.step_user.uids or gid in config.step_user.gids:
         raise ConfigInvalid("DAGWAY_STEP_USER: the range must contain neither the worker's own user nor its group")
     if not can_change_users():
         raise ConfigInvalid(
@@ -56,7 +55,7 @@ def start_guardian(config: Config) -> GuardianProcess:
     allow_open_files()
     for folder in (config.data_dir, Path(tempfile.gettempdir())):
         _protect(folder)
-    groups = {*_groups(uid, gid), *range(first_gid, first_gid + count)}
+    groups = {*_groups(uid, gid), *config.step_user.gids}
     if os.geteuid() != uid:
         os.environ["HOME"] = _home(uid) or str(config.data_dir)
     for name in ("USER", "LOGNAME"):

@@ -9,6 +9,7 @@ import pytest
 from services.worker.own_folder import own_folder
 from shared.errors import ConfigInvalid
 from shared.settings.config import Config, load_config
+from shared.settings.readers import StepUserRange
 
 
 def _config(data: Path, host: str, *, pool: str = "default", **given: str) -> Config:
@@ -30,7 +31,8 @@ def test_two_workers_never_share_a_folder(tmp_path: Path) -> None:
         with own_folder(_config(tmp_path, "b", **users)) as (second, other):
             assert (first.name, second.name) == ("worker", "worker-2")
             assert (one.worker_id, other.worker_id) == ("default-a", "default-b")
-            assert (one.step_user, other.step_user) == ((20000, 20000, 500, ""), (20500, 20500, 500, ""))
+            assert one.step_user == StepUserRange(20000, 20000, 500)
+            assert other.step_user == StepUserRange(20500, 20500, 500)
             assert first.stat().st_mode & 0o777 == 0o711, "its steps still pass"
             with pytest.raises(ConfigInvalid, match="2 other workers use"), ExitStack() as stack:
                 stack.enter_context(own_folder(_config(tmp_path, "c")))
@@ -58,4 +60,4 @@ def test_step_users_that_are_too_few_to_divide_are_refused(tmp_path: Path) -> No
     with pytest.raises(ConfigInvalid, match="too few"), own_folder(_config(tmp_path, "a", step_user="20000-20002")):
         pass
     with own_folder(_config(tmp_path, "a", step_user="20000")) as (_, own):
-        assert own.step_user == (20000, 20000, 1, ""), "all steps have one user anyway"
+        assert own.step_user == StepUserRange(20000, 20000, 1), "all steps have one user anyway"
