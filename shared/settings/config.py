@@ -21,6 +21,7 @@ from shared.contracts.worker_pools import DEFAULT_WORKER_POOL
 from shared.errors import ConfigInvalid
 from shared.outbound import OutboundPolicy
 from shared.settings.dagu import read_dagu_settings
+from shared.settings.option import Option
 from shared.settings.options import OPTIONS
 from shared.settings.readers import StepUserRange
 
@@ -201,24 +202,17 @@ def load_config(given: Mapping[str, Any], environ: Mapping[str, str], *, termina
     problems = _unknown(environ)
     values: dict[str, Any] = {}
     origins: dict[str, SettingOrigin] = {}
-    files: list[Path] = []
     try:
         dagu = read_dagu_settings(environ, _text_of)
     except (ValueError, OSError) as error:
         raise ConfigInvalid(f"DAGU_HOME: {error}") from error
     became = list(dagu.ignored)
     for option in OPTIONS:
-        value = given.get(option.field)
-        source = option.flag
-        if value is None and not _from_kubernetes(option.env, environ.get(option.env, "")):
-            value, source = environ.get(option.env), option.env
-        if path := environ.get(option.file_env):
-            try:
-                value, source = _secret_in(path, given=value or "", by=source), option.file_env
-                files.append(Path(path))
-            except ValueError as error:
-                problems.append(f"{option.file_env}: {error}")
-                continue
+        try:
+            value, source = _given(option, given, environ)
+        except ValueError as error:
+            problems.append(f"{option.file_env}: {error}")
+            continue
         if option.field in dagu.texts:
             theirs, named = dagu.texts[option.field]
             if value is None:
@@ -242,7 +236,21 @@ def load_config(given: Mapping[str, Any], environ: Mapping[str, str], *, termina
     values.setdefault("data_dir", Path(".dagway").absolute())
     values.update(_worker_settings(values))
     values.setdefault("log_format", "text" if terminal else "json")
-    return Config(**values, secret_files=tuple(files), from_dagu=tuple(became), origins=origins)
+    files = tuple(Path(path) for option in OPTIONS if (path := environ.get(option.file_env)))
+    return Config(**values, secret_files=files, from_dagu=tuple(became), origins=origins)
+
+
+def _given(option: Option, given: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[Any, str]:
+    """Return the value of a setting, ``None`` if it is not set, and the option or variable that it comes from.
+
+    Raises ``ValueError`` if its file has no value.
+    """
+    value, source = given.get(option.field), option.flag
+    if value is None and not _from_kubernetes(option.env, environ.get(option.env, "")):
+        value, source = environ.get(option.env), option.env
+    if path := environ.get(option.file_env):
+        return _secret_in(path, given=value or "", by=source), option.file_env
+    return value, source
 
 
 def _text_of(path: Path) -> str | None:
