@@ -187,6 +187,34 @@ class _Replies:
         return line
 
 
+class _Client(smtplib.SMTP):
+    """A connection to the mail server, which ``cancel_scope`` shuts down. ``to_some``: see ``send_mail``."""
+
+    def __init__(self, server: MailServer, cancel_scope: CancelScope, *, to_some: bool) -> None:
+        # Before the library's own, which connects.
+        self._server, self._scope, self._to_some = server, cancel_scope, to_some
+        super().__init__(server.host, server.port, timeout=_TIMEOUT_S)
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        try:
+            sock = socket.create_connection((host, port), timeout)
+        except OSError as error:
+            raise OSError(f"cannot connect to {host}, port {port}: {error.strerror or error}") from error
+        self._scope.guard(sock)
+        return self._server.trust.wrap_socket(sock, server_hostname=host) if self._server.tls else sock
+
+    def getreply(self) -> tuple[int, bytes]:
+        if self.file is None and self.sock is not None:
+            self.file = _Replies(self.sock.makefile("rb"))
+        return super().getreply()
+
+    def rcpt(self, recip: str, options: Sequence[str] = ()) -> tuple[int, bytes]:
+        code, text = super().rcpt(recip, options)
+        if code >= _REFUSED and not self._to_some:
+            raise smtplib.SMTPRecipientsRefused({recip: (code, text)})
+        return code, text
+
+
 def send_mail(
     server: MailServer, message: EmailMessage, cancel_scope: CancelScope, *, to_some: bool = False
 ) -> dict[str, str]:
@@ -195,28 +223,7 @@ def send_mail(
     If the server refuses an address, nobody gets the mail. With ``to_some`` the others get it: this returns the refused
     addresses, and the server's reason for each.
     """
-
-    class Client(smtplib.SMTP):
-        def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
-            try:
-                sock = socket.create_connection((host, port), timeout)
-            except OSError as error:
-                raise OSError(f"cannot connect to {host}, port {port}: {error.strerror or error}") from error
-            cancel_scope.guard(sock)
-            return server.trust.wrap_socket(sock, server_hostname=host) if server.tls else sock
-
-        def getreply(self) -> tuple[int, bytes]:
-            if self.file is None and self.sock is not None:
-                self.file = _Replies(self.sock.makefile("rb"))
-            return super().getreply()
-
-        def rcpt(self, recip: str, options: Sequence[str] = ()) -> tuple[int, bytes]:
-            code, text = super().rcpt(recip, options)
-            if code >= _REFUSED and not to_some:
-                raise smtplib.SMTPRecipientsRefused({recip: (code, text)})
-            return code, text
-
-    client = Client(server.host, server.port, timeout=_TIMEOUT_S)
+    client = _Client(server, cancel_scope, to_some=to_some)
     try:
         client.ehlo()
         if not server.tls and client.has_extn("starttls"):
