@@ -45,13 +45,6 @@ def apply_schema(
     addresses that ``outbound`` allows. With ``more_follow``, others may come with a request: it is no mistake that one
     is missing. Raises ``InvalidInput`` with Dagu's texts.
     """
-    # Imported here, because the import takes 0.1 s and few DAGs have a schema.
-    from jsonschema import SchemaError  # noqa: PLC0415
-    from referencing import Registry  # noqa: PLC0415
-    from referencing.exceptions import Unresolvable  # noqa: PLC0415
-
-    from shared.language.json_schema import checked_validator, limited  # noqa: PLC0415
-
     schema = inline_schema(reference)
     if schema is None:
         schema = _read(reference, folders, reach, outbound)
@@ -61,24 +54,7 @@ def apply_schema(
     for name, about in properties.items():
         if name not in given and isinstance(about, dict) and "default" in about:
             given[name] = about["default"]
-    referenced = _Referenced(outbound)
-    try:
-        validator = checked_validator(schema)
-        # Without a registry the library would open any URL, also that of a file.
-        registry: Registry[Any] = Registry(retrieve=referenced)  # type: ignore[call-arg]
-        with limited():
-            errors = sorted(
-                validator(schema, registry=registry).iter_errors(given),
-                key=lambda error: [str(part) for part in error.absolute_path],
-            )
-    except SchemaError as error:
-        raise InvalidInput(f"failed to get JSON schema: {reference}: {error.message}") from error
-    except Unresolvable as error:
-        raise InvalidInput(f"failed to get JSON schema: {referenced.problem or f'$ref: {error.ref}'}") from error
-    except PatternError as error:
-        raise InvalidInput(f"failed to get JSON schema: {reference}: a pattern is not valid: {error}") from error
-    except RecursionError:
-        raise InvalidInput(f"failed to get JSON schema: {reference}: its references go round in a circle") from None
+    errors = _errors(schema, given, reference, outbound)
     if more_follow:
         errors = [error for error in errors if error.absolute_path or error.validator in _ABOUT_GIVEN]
     if errors:
@@ -87,6 +63,33 @@ def apply_schema(
     texts_given = dict(params)
     order = [*(name for name in properties if name in given), *(name for name in given if name not in properties)]
     return tuple((name, texts_given.get(name, json_scalar_text(given[name]))) for name in order)
+
+
+def _errors(schema: dict[str, Any], given: dict[str, Any], reference: str, outbound: OutboundPolicy) -> list[Any]:
+    """Return how ``given`` breaks the schema, by place. Raises ``InvalidInput`` if the schema itself is unusable."""
+    # Imported here, because the import takes 0.1 s and few DAGs have a schema.
+    from jsonschema import SchemaError  # noqa: PLC0415
+    from referencing import Registry  # noqa: PLC0415
+    from referencing.exceptions import Unresolvable  # noqa: PLC0415
+
+    from shared.language.json_schema import checked_validator, limited  # noqa: PLC0415
+
+    referenced = _Referenced(outbound)
+    try:
+        validator = checked_validator(schema)
+        # Without a registry the library would open any URL, also that of a file.
+        registry: Registry[Any] = Registry(retrieve=referenced)  # type: ignore[call-arg]
+        with limited():
+            found = validator(schema, registry=registry).iter_errors(given)
+            return sorted(found, key=lambda error: [str(part) for part in error.absolute_path])
+    except SchemaError as error:
+        raise InvalidInput(f"failed to get JSON schema: {reference}: {error.message}") from error
+    except Unresolvable as error:
+        raise InvalidInput(f"failed to get JSON schema: {referenced.problem or f'$ref: {error.ref}'}") from error
+    except PatternError as error:
+        raise InvalidInput(f"failed to get JSON schema: {reference}: a pattern is not valid: {error}") from error
+    except RecursionError:
+        raise InvalidInput(f"failed to get JSON schema: {reference}: its references go round in a circle") from None
 
 
 class _Referenced:
