@@ -88,10 +88,8 @@ def past_run(
         return PastRun(_queued(file, plan, run_key), (), (), {})
     cut_off = file.status in (RunStatus.RUNNING, RunStatus.NOT_STARTED)
     status = RunStatus.FAILED if cut_off else file.status
-    created = datetime.fromtimestamp(file.created_at / 1000, UTC)
-    started = file.started_at
-    if started is None and status is not RunStatus.QUEUED:
-        started = created
+    created = _created_at(file)
+    started = file.started_at or (None if status is RunStatus.QUEUED else created)
     finished = None if started is None else max(file.finished_at or started, started)
     blank = _blank_nodes(files, handlers) if dag is None else _nodes_of(plan, files)
     nodes = []
@@ -111,23 +109,28 @@ def past_run(
     if status is RunStatus.QUEUED:
         return PastRun(run, (), (), {})
     transitions = _transitions(run, never_ran=file.started_at is None and status is RunStatus.ABORTED)
-    run = evolve(run, last_seq=len(transitions), version=1)
-    attempts, logs, calls = [], {}, {}
-    for node in run.nodes:
+    attempts: list[ClosedAttempt] = []
+    logs: dict[str, NodeFile] = {}
+    for place, node in enumerate(nodes):
         found = files.get(node.name) if node.kind == STEP else handlers.get(node.name)
         if node.number and found is not None:
-            attempts.append(_attempt(node, next(tokens)))
-            logs[attempts[-1].token] = found
+            attempt = _attempt(node, next(tokens))
+            attempts.append(attempt)
+            logs[attempt.token] = found
             if node.children and node.status is NodeStatus.WAITING:
                 # It goes on when its sub-runs are approved.
-                calls[node.idx] = evolve(node, call_token=attempts[-1].token)
-    run = evolve(run, nodes=tuple(calls.get(node.idx, node) for node in run.nodes))
+                nodes[place] = evolve(node, call_token=attempt.token)
+    run = evolve(run, last_seq=len(transitions), version=1, nodes=tuple(nodes))
     return PastRun(run, transitions, tuple(attempts), MappingProxyType(logs))
+
+
+def _created_at(file: AttemptFile) -> datetime:
+    return datetime.fromtimestamp(file.created_at / 1000, UTC)
 
 
 def _queued(file: AttemptFile, plan: Plan, run_key: str) -> Run:
     """Return a run that has not begun: here it is evaluated as any new run."""
-    created = datetime.fromtimestamp(file.created_at / 1000, UTC)
+    created = _created_at(file)
     run = new_run(
         plan,
         run_key=run_key,
