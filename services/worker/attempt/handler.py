@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -289,28 +289,10 @@ class TaskHandler:
 
         def finished() -> AttemptFinished:
             """Make the end report. Call it after all output was read, since annotations come from the output."""
-            facts = {**attempt.facts, "outputs": attempt.outputs}
-            if logs is not None and (annotations := logs.annotations) is not None:
-                annotations.close()
-                facts |= {"progress": annotations.progress, "remarks": annotations.remarks}
-                facts["outputs"] = {**annotations.outputs, **attempt.outputs}
-            if logs is not None:
-                facts["log_bytes"] = logs.sizes
-            event = self._event(
-                AttemptFinished,
-                task,
-                utc_now(),
-                started_at=context.started_at,
-                outcome=result.outcome,
-                exit_code=result.exit_code,
-                error=result.error,
-                stdout=context.paths.stdout_whole,
-                stderr=context.paths.stderr_whole,
-                logs=last_chunks,
-                shutdown=shutdown,
-                **facts,
+            facts = _end_facts(context, replace(attempt, result=result))
+            return that_fits(
+                self._event(AttemptFinished, task, utc_now(), logs=last_chunks, shutdown=shutdown, **facts)
             )
-            return that_fits(event)
 
         to = event_queue(task.reports_to)
         following: AttemptContext | Future[bool] | None = None
@@ -390,3 +372,25 @@ class TaskHandler:
             at=at,
             **facts,
         )
+
+
+def _end_facts(context: AttemptContext, attempt: AttemptResult) -> dict[str, Any]:
+    """Return the fields of ``AttemptFinished`` that tell how an attempt ended and what its output says."""
+    logs, outputs, said = context.logs, attempt.outputs, dict[str, Any]()
+    if logs is not None:
+        said["log_bytes"] = logs.sizes
+    if logs is not None and (annotations := logs.annotations) is not None:
+        annotations.close()
+        said |= {"progress": annotations.progress, "remarks": annotations.remarks}
+        outputs = {**annotations.outputs, **outputs}
+    return {
+        **attempt.facts,
+        **said,
+        "outputs": outputs,
+        "started_at": context.started_at,
+        "outcome": attempt.result.outcome,
+        "exit_code": attempt.result.exit_code,
+        "error": attempt.result.error,
+        "stdout": context.paths.stdout_whole,
+        "stderr": context.paths.stderr_whole,
+    }
