@@ -30,9 +30,11 @@ from tests.harness.eventually import PATIENCE_S, eventually
 if TYPE_CHECKING:
     from tests.conformance.conftest import Deployment
 
-__all__ = ["SECRET", "Live", "open_live"]
+__all__ = ["BUILTIN", "SECRET", "Live", "open_live"]
 
 SECRET = "a secret of the tests, long enough for HS256"
+BUILTIN = Settings(auth_mode="builtin", token_secret=SECRET, admin_password="adminadmin")
+"""Logins with usernames and passwords. The first user is ``admin``."""
 _ADDRESSES = (f"198.18.{number >> 8 & 255}.{number & 255}" for number in itertools.count(1))
 """A client address for each gateway: failed logins count in the database, and so for all tests of one address."""
 
@@ -80,6 +82,10 @@ class Live:
         response = self.ask("POST", path, json, **options)
         assert response.status_code == status, response.get_data(as_text=True)
         return response.get_json(silent=True)
+
+    def log_in(self, username: str = "admin", password: str = "adminadmin") -> str:
+        """Return the token of a login that must succeed."""
+        return str(self.post("/auth/login", {"username": username, "password": password})["token"])
 
     def refused(self, method: str, path: str, json: Any = None, **options: Any) -> tuple[int, str]:
         """Return the status and error code of a request that must fail with the error envelope."""

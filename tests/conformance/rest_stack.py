@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from flask.testing import FlaskClient
-from sqlalchemy import Engine, insert
+from sqlalchemy import Engine
 
 from services.api.app import create_app
 from services.api.command_client import Commands
@@ -22,10 +22,11 @@ from shared.contracts.codec import decode, decode_as, encode
 from shared.contracts.commands import Command, CommandReply, RefusedError
 from shared.language.load import load
 from shared.store import tables as t
-from shared.store.engine import insert_ignore, open_engine
+from shared.store.engine import open_engine
 from shared.store.reads.reader import Reads
 from shared.transport.base import AUDIT, COMMANDS
 from shared.transport.embedded.transport import EmbeddedTransport
+from tests.conformance import store_rows
 from tests.harness.databases import migrated_sqlite
 from tests.harness.eventually import PATIENCE_S
 
@@ -139,19 +140,14 @@ class Stack:
 
     def add_dag(self, name: str, spec: str = "steps:\n  - echo hi\n", **columns: Any) -> None:
         loaded = load(spec, file_name=f"{name}.yaml")
-        row = {
-            "file_name": name,
+        facts = {
             "dag_name": loaded.dag.name if loaded.dag else name,
-            "spec_hash": self._spec(spec),
-            "version": 1,
-            "summary": {},
             "tags": list(loaded.dag.tags) if loaded.dag else [],
             "errors": [str(issue) for issue in loaded.errors],
             "created_at": NOW,
             "updated_at": NOW,
-            **columns,
         }
-        self._insert(t.dags, row)
+        store_rows.add_dag(self.engine, name, spec=spec, **facts | columns)
 
     def add_run(
         self, dag_name: str, run_id: str, status: str, spec: str = "steps:\n  - echo hi\n", **columns: Any
@@ -159,77 +155,24 @@ class Stack:
         """Add a run with a node for each step and handler of its spec; return the run's key."""
         key = hashlib.sha256(f"{dag_name}/{run_id}".encode()).hexdigest()[:32]
         nodes = columns.pop("nodes", {})
-        row = {
-            "run_key": key,
-            "dag_name": dag_name,
-            "dag_run_id": run_id,
-            "file_name": dag_name,
-            "spec_hash": self._spec(spec),
-            "status": status,
-            "version": 1,
-            "last_seq": 0,
-            "run_attempt": 1,
-            "queue": dag_name,
-            "given": "",
-            "params": [],
-            "env": [],
-            "created_at": NOW,
-            **columns,
-        }
-        self._insert(t.dag_runs, row)
+        facts = {"run_key": key, "file_name": dag_name, "status": status, "created_at": NOW}
+        store_rows.add_run(self.engine, dag_name, run_id, spec=spec, **facts | columns)
         dag = load(spec, dag_name=dag_name).dag
         assert dag is not None
         names = [("step", step.name) for step in dag.steps]
         names += [("handler", handler.value) for handler in dag.handlers] + [("prepare", "")]
         for idx, (kind, name) in enumerate(names):
-            node = {
-                "run_key": key,
-                "idx": idx,
-                "kind": kind,
-                "name": name,
-                "status": "not_started",
-                "number": int("started_at" in nodes.get(name, {})),
-                "retry_count": 0,
-                "done_count": 0,
-                "error": "",
-                "stdout": "",
-                "stderr": "",
-                "outputs": {},
-                **nodes.get(name, {}),
-            }
-            self._insert(t.nodes, node)
+            node = {"kind": kind, "number": int("started_at" in nodes.get(name, {})), **nodes.get(name, {})}
+            store_rows.add_node(self.engine, key, idx, name, **node)
         return key
 
     def add_log(self, run_key: str, node: int, text: str | bytes, stream: str = "stdout") -> None:
         data = text.encode() if isinstance(text, str) else text
-        row = {
-            "token": f"{run_key[:20]}{node}",
-            "stream": stream,
-            "seq": 0,
-            "run_key": run_key,
-            "node": node,
-            "run_attempt": 1,
-            "number": 1,
-            "offset": 0,
-            "lines": data.count(b"\n"),
-            "data": data,
-            "at": NOW,
-        }
-        self._insert(t.log_chunks, row)
+        facts = {"token": f"{run_key[:20]}{node}", "stream": stream, "run_key": run_key, "node": node, "at": NOW}
+        store_rows.add_chunk(self.engine, 0, data, **facts)
 
     def add(self, table: str, **row: Any) -> None:
-        self._insert(getattr(t, table), row)
-
-    def _spec(self, text: str) -> str:
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        with self.engine.begin() as connection:
-            row = {"hash": digest, "yaml": text, "created_at": NOW}
-            connection.execute(insert_ignore(connection, t.specs), row)
-        return digest
-
-    def _insert(self, table: Any, row: dict[str, Any]) -> None:
-        with self.engine.begin() as connection:
-            connection.execute(insert(table), row)
+        store_rows.add(self.engine, getattr(t, table), row)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Functions that insert rows for tests of the store, with defaults for most columns."""
 
+import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,7 +10,7 @@ from sqlalchemy import Engine, Table, insert
 from shared.store import tables as t
 from shared.store.engine import insert_ignore, transaction
 
-__all__ = ["NOW", "add", "add_chunk", "add_dag", "add_node", "add_run", "after"]
+__all__ = ["NOW", "add", "add_chunk", "add_dag", "add_node", "add_run", "after", "hash_of"]
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -25,8 +26,13 @@ def add(engine: Engine, table: Table, *rows: Mapping[str, Any]) -> None:
         connection.execute(insert(table), [dict(row) for row in rows])
 
 
+def hash_of(spec: str) -> str:
+    """Return the name under which a spec is stored."""
+    return hashlib.sha256(spec.encode()).hexdigest()
+
+
 def _spec(engine: Engine, text: str) -> str:
-    row = {"hash": f"hash of {text}"[:64], "yaml": text, "created_at": NOW}
+    row = {"hash": hash_of(text), "yaml": text, "created_at": NOW}
     with transaction(engine) as connection:
         connection.execute(insert_ignore(connection, t.specs), [row])
     return str(row["hash"])

@@ -3,33 +3,33 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from services.api.routes import OPERATIONS
-from services.api.settings import Settings
 from shared.contracts.commands.permissions import MINIMUM_ROLE
 from tests.conformance.audit_requests import Expected
 from tests.conformance.audit_walk import walk_all
 from tests.conformance.conftest import Deployment
-from tests.conformance.rest_live import SECRET, Live, open_live
+from tests.conformance.rest_live import BUILTIN, Live, open_live
 from tests.harness.eventually import eventually
 
-BUILTIN = Settings(auth_mode="builtin", token_secret=SECRET, token="static", admin_password="adminadmin")
+WITH_TOKEN = replace(BUILTIN, token="static")
 STATIC = "static"
 
 
 @pytest.fixture(scope="module")
 def live(deployment: Deployment) -> Iterator[Live]:
-    with open_live(deployment, BUILTIN) as opened:
+    with open_live(deployment, WITH_TOKEN) as opened:
         yield opened
 
 
 @pytest.fixture(scope="module")
 def expected(live: Live) -> list[Expected]:
     """What was asked of every write operation, whose entries are complete and linked now."""
-    admin = live.post("/auth/login", {"username": "admin", "password": "adminadmin"})["token"]
+    admin = live.log_in()
     asked = walk_all(live, admin)
 
     def complete() -> None:

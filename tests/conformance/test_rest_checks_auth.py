@@ -13,10 +13,9 @@ from services.api.settings import RemoteNode, Settings
 from shared.clock import utc_now
 from shared.login_failures import by_login
 from tests.conformance.conftest import Deployment
-from tests.conformance.rest_live import SECRET, Live, open_live
+from tests.conformance.rest_live import BUILTIN, SECRET, Live, open_live
 from tests.harness.eventually import eventually
 
-BUILTIN = Settings(auth_mode="builtin", token_secret=SECRET, admin_password="adminadmin")
 BASIC = Settings(basic_username="u", basic_password="p")
 TOKEN = Settings(token="the-token")
 
@@ -29,11 +28,7 @@ def live(deployment: Deployment) -> Iterator[Live]:
 
 @pytest.fixture
 def admin(live: Live) -> str:
-    return login(live, "admin", "adminadmin")
-
-
-def login(live: Live, username: str, password: str) -> str:
-    return str(live.post("/auth/login", {"username": username, "password": password})["token"])
+    return live.log_in()
 
 
 def carry(gateway: Live, set_cookie: str) -> None:
@@ -84,7 +79,7 @@ def test_each_role_may_do_what_its_permissions_allow(live: Live, admin: str) -> 
     for role in ("viewer", "operator", "manager"):
         body = {"username": role, "password": f"{role}-password", "role": role}
         assert live.post("/users", body, status=201, token=admin)["user"]["role"] == role
-        tokens[role] = login(live, role, f"{role}-password")
+        tokens[role] = live.log_in(role, f"{role}-password")
     live.post("/dags", {"name": "roles"}, status=201, token=admin)
     spec = {"spec": "steps:\n  - echo hi\n"}
     assert live.ask("GET", "/dags", token=tokens["viewer"]).status_code == 200
@@ -96,7 +91,7 @@ def test_each_role_may_do_what_its_permissions_allow(live: Live, admin: str) -> 
     assert live.refused("GET", "/users", token=tokens["manager"]) == (403, "forbidden")
     changed = {"currentPassword": "viewer-password", "newPassword": "viewer-password-2"}
     live.post("/auth/change-password", changed, token=tokens["viewer"])
-    again = login(live, "viewer", "viewer-password-2")
+    again = live.log_in("viewer", "viewer-password-2")
     assert live.refused("POST", "/auth/change-password", changed, token=again) == (401, "unauthorized")
 
 
@@ -115,20 +110,20 @@ def test_a_new_password_or_role_ends_older_logins(live: Live, admin: str) -> Non
     passwords = {"reset": "second-phrase"}
     found = {}
     for name, (method, where, change) in ends.items():
-        mine, other = (login(live, "ends", passwords.get(name, "first-phrase")) for _ in range(2))
+        mine, other = (live.log_in("ends", passwords.get(name, "first-phrase")) for _ in range(2))
         assert live.ask("GET", "/dags", token=other).status_code == 200
         done = live.ask(method, where, change, token=mine if name == "own change" else admin)
         assert done.status_code == 200, done.get_data(as_text=True)
         found[name] = [live.ask("GET", "/dags", token=token).status_code for token in (mine, other)]
     assert found == {name: [401, 401] for name in ends}
-    kept = login(live, "ends", "first-phrase")
+    kept = live.log_in("ends", "first-phrase")
     for harmless in ({"role": "operator"}, {"username": "still ends"}):
         assert live.ask("PATCH", path, harmless, token=admin).status_code == 200
     assert live.ask("GET", "/dags", token=kept).status_code == 200
 
 
 def test_logout_ends_one_login_at_every_gateway(live: Live, admin: str) -> None:
-    other, elsewhere = login(live, "admin", "adminadmin"), live.app_with(BUILTIN)
+    other, elsewhere = live.log_in(), live.app_with(BUILTIN)
     header, _, signature = admin.rpartition(".")
     last = signature[:-1] + chr(ord(signature[-1]) + 1)
     rewritten = f"{header}.{last}"
@@ -220,7 +215,7 @@ def test_a_new_signing_key_ends_no_login(live: Live, admin: str) -> None:
         # Some gateways have the new settings already, others not yet; each accepts the tokens of the others.
         gateway = live.app_with(settings)
         assert gateway.ask("GET", "/dags", token=admin).status_code == 200
-    newer = login(live.app_with(steps[1]), "admin", "adminadmin")
+    newer = live.app_with(steps[1]).log_in()
     assert live.app_with(steps[0]).ask("GET", "/dags", token=newer).status_code == 200
     after = live.app_with(replace(BUILTIN, token_secret=new))
     assert after.ask("GET", "/dags", token=newer).status_code == 200
@@ -271,7 +266,7 @@ def test_users_are_created_changed_and_deleted(live: Live, admin: str) -> None:
     blank = {"newPassword": " " * 12}
     assert live.refused("POST", f"{path}/reset-password", blank, token=admin) == (400, "bad_request")
     live.post(f"{path}/reset-password", {"newPassword": "another-one"}, token=admin)
-    old = login(live, "dup", "another-one")
+    old = live.log_in("dup", "another-one")
     me = live.get("/auth/me", token=admin)["user"]["id"]
     assert live.refused("DELETE", f"/users/{me}", token=admin) == (403, "forbidden")
     assert live.ask("DELETE", path, token=admin).status_code == 204
@@ -309,7 +304,7 @@ def test_logins_that_fail_are_slowed_down(live: Live) -> None:
     statuses = [gateway.ask("POST", "/auth/login", wrong).status_code for _ in range(11)]
     assert statuses == [401] * 10 + [429]
     # From the same address, others may still come in.
-    assert gateway.post("/auth/login", {"username": "admin", "password": "adminadmin"})["token"]
+    assert gateway.log_in()
 
 
 def test_wrong_logins_keep_nobody_out_at_another_address(live: Live) -> None:
@@ -360,7 +355,7 @@ def test_the_right_password_is_good_for_all_gateways(live: Live) -> None:
 
 def test_guesses_of_the_static_token_are_slowed_down(live: Live) -> None:
     gateway = live.app_with(replace(BUILTIN, token="the-token"))
-    ended = login(gateway, "admin", "adminadmin")
+    ended = gateway.log_in()
     gateway.ask("POST", "/auth/logout", token=ended)
     # An address of its own, because all gateways count its failures.
     away = {"environ_base": {"REMOTE_ADDR": "192.0.2.40"}}

@@ -11,13 +11,10 @@ from typing import Any
 
 import pytest
 
-from services.api.settings import Settings
 from shared.clock import utc_now
 from tests.conformance.conftest import Deployment
-from tests.conformance.rest_live import SECRET, Live, open_live
+from tests.conformance.rest_live import BUILTIN, SECRET, Live, open_live
 from tests.harness.eventually import eventually
-
-BUILTIN = Settings(auth_mode="builtin", token_secret=SECRET, admin_password="adminadmin")
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +25,7 @@ def live(deployment: Deployment) -> Iterator[Live]:
 
 @pytest.fixture
 def admin(live: Live) -> str:
-    return str(live.post("/auth/login", {"username": "admin", "password": "adminadmin"})["token"])
+    return live.log_in()
 
 
 def test_api_keys_authenticate_until_they_are_deleted(live: Live, admin: str) -> None:

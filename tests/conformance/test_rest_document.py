@@ -3,10 +3,10 @@
 ``DAGWAY_TEST_EXAMPLES`` is the number of requests to each operation (8).
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,9 @@ from services.api.routes import OPERATIONS, docs
 from services.api.settings import Settings
 from shared.roles import outranks
 from tests.conformance.conftest import Deployment
-from tests.conformance.rest_live import SECRET, Live, open_live
+from tests.conformance.rest_live import BUILTIN, Live, open_live
 from tests.conformance.rest_stack import CHAIN, NOW, Stack, open_stack
+from tests.conformance.store_rows import hash_of
 from tests.harness.databases import migrated_sqlite
 
 _NOT_ENDING = {"streamEvents", "streamDAGRunEvents"}
@@ -50,7 +51,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             "dag_versions",
             file_name="a",
             version=1,
-            spec_hash=hashlib.sha256(CHAIN.encode()).hexdigest(),
+            spec_hash=hash_of(CHAIN),
             at=NOW,
             by="me",
         )
@@ -64,7 +65,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A whole system. The static token has all rights."""
     folder: Path = tmp_path_factory.mktemp("live")
     deployment = Deployment(migrated_sqlite(folder / "dagway.db"), f"embedded:{folder}/transport.db", folder)
-    settings = Settings(auth_mode="builtin", token_secret=SECRET, token="t", admin_password="adminadmin")
+    settings = replace(BUILTIN, token="t")
     with open_live(deployment, settings) as opened:
         opened.post("/dags", {"name": "a", "spec": CHAIN}, status=201, token="t")
         opened.post("/dags/a/start?wait=60s", {"dagRunId": "r"}, token="t")

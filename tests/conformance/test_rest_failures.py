@@ -18,10 +18,9 @@ from shared.store.reads.reader import Reads
 from tests.conformance.conftest import Deployment
 from tests.conformance.rest_contract import FAILURES, NEEDS
 from tests.conformance.rest_failures import ROWS, Row
-from tests.conformance.rest_live import SECRET, Live, open_live
+from tests.conformance.rest_live import BUILTIN, Live, open_live
 from tests.harness.eventually import free_port
 
-BUILTIN = Settings(auth_mode="builtin", token_secret=SECRET, admin_password="adminadmin")
 QUICK = "steps:\n  - name: s\n    command: echo hi\nhandlerOn:\n  exit:\n    command: echo bye\n"
 SLOW = "maxActiveRuns: 1\nsteps:\n  - name: s\n    command: sleep 300\n"
 LINE = f"queue: full\n{QUICK}"

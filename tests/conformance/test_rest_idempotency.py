@@ -9,18 +9,16 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from services.api.routes import OPERATIONS
-from services.api.settings import Settings
 from services.scheduler.loops.housekeeping import Housekeeping
 from shared.store.engine import open_engine
 from shared.store.writes.transaction import Store
 from tests.conformance.conftest import Deployment
-from tests.conformance.rest_live import SECRET, Live, open_live
+from tests.conformance.rest_live import BUILTIN, Live, open_live
 from tests.harness.client import Answer
 from tests.harness.cluster import Cluster, Embedded, running
 from tests.harness.cluster import Deployment as System
 from tests.harness.eventually import eventually
 
-BUILTIN = Settings(auth_mode="builtin", token_secret=SECRET, admin_password="adminadmin")
 SPEC, OTHER_SPEC = "steps:\n  - echo one\n", "steps:\n  - echo two\n"
 FAILS = "steps:\n  - name: s\n    command: 'false'\n"
 SLOW = "maxActiveRuns: 1\nsteps:\n  - name: s\n    command: sleep 300\n"
@@ -39,7 +37,7 @@ class Again:
 
     def __init__(self, live: Live) -> None:
         self._live = live
-        self._token = live.post("/auth/login", {"username": "admin", "password": "adminadmin"})["token"]
+        self._token = live.log_in()
         self._document = live.get("/openapi.json")
         self.done: set[str] = set()
 
@@ -251,7 +249,7 @@ def _queues(again: Again) -> None:
 def test_a_deleted_api_key_is_not_valid_again_when_its_idempotency_key_is_reused_later(
     live: Live, deployment: Deployment
 ) -> None:
-    admin = live.post("/auth/login", {"username": "admin", "password": "adminadmin"})["token"]
+    admin = live.log_in()
 
     def create() -> dict[str, Any]:
         body = {"name": "monthly", "role": "viewer"}

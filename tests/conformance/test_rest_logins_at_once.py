@@ -7,12 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from services.api.auth.tokens import Passwords
-from services.api.settings import Settings
 from tests.conformance.conftest import Deployment
-from tests.conformance.rest_live import SECRET, Live, open_live
+from tests.conformance.rest_live import BUILTIN, Live, open_live
 from tests.harness.eventually import PATIENCE_S
-
-BUILTIN = Settings(auth_mode="builtin", token_secret=SECRET, admin_password="adminadmin")
 
 
 @pytest.fixture(scope="module")

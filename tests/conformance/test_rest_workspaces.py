@@ -10,17 +10,15 @@ import pytest
 
 from services.api.problems import Problem
 from services.api.routes import OPERATIONS
-from services.api.settings import Settings
 from shared.clock import utc_now
 from shared.contracts.actors import Actor
 from shared.contracts.commands.accounts import CreateUser
 from shared.store.writes.workspaces import WorkspaceWrites
 from tests.conformance.conftest import Deployment
-from tests.conformance.rest_live import SECRET, Live, open_live
+from tests.conformance.rest_live import BUILTIN, Live, open_live
 from tests.conformance.workspace_places import HIDDEN, Place, fill, member, state
 from tests.harness.eventually import eventually
 
-BUILTIN = Settings(auth_mode="builtin", token_secret=SECRET, admin_password="adminadmin")
 OF_WORKSPACES = [each for each in OPERATIONS if each.reach == "workspace" and each.role != "public"]
 STREAMS = {"streamEvents", "streamDAGRunEvents"}
 
@@ -33,7 +31,7 @@ def live(deployment: Deployment) -> Iterator[Live]:
 
 @pytest.fixture(scope="module")
 def admin(live: Live) -> Place:
-    token = live.post("/auth/login", {"username": "admin", "password": "adminadmin"})["token"]
+    token = live.log_in()
     values = {
         "fileName": HIDDEN,
         "name": HIDDEN,

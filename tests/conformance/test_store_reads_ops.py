@@ -12,7 +12,7 @@ from shared.store.engine import open_engine
 from shared.store.reads.backlog import BacklogReads, OpenAttempts
 from shared.store.reads.reader import DagRow, Place, QueuePlace, Reads, RunName, ServiceRow
 from shared.store.reads.rows import CommandRow
-from tests.conformance.store_rows import NOW, add, add_dag, add_node, add_run, after
+from tests.conformance.store_rows import NOW, add, add_dag, add_node, add_run, after, hash_of
 from tests.harness.databases import migrated_sqlite
 from tests.harness.statements import statements
 
@@ -26,7 +26,7 @@ def test_a_dag_comes_with_its_text(engine: Engine, reads: Reads) -> None:
         version=1,
         errors=("line 3: no",),
         suspended=False,
-        spec_hash="hash of steps: [ä]",
+        spec_hash=hash_of("steps: [ä]"),
         created_at=NOW,
         updated_at=NOW,
         spec="steps: [ä]",
@@ -108,10 +108,10 @@ def test_tags_and_texts_of_all_dags(engine: Engine, reads: Reads) -> None:
 
     assert reads.tags() == ("x", "y")
     assert [(dag.file_name, dag.spec_hash) for dag in reads.dag_specs()] == [
-        ("a", "hash of a: 1"),
-        ("b", "hash of b: 1"),
+        ("a", hash_of("a: 1")),
+        ("b", hash_of("b: 1")),
     ]
-    assert reads.specs(["hash of a: 1", "none", "hash of a: 1"]) == {"hash of a: 1": "a: 1"}
+    assert reads.specs([hash_of("a: 1"), "none", hash_of("a: 1")]) == {hash_of("a: 1"): "a: 1"}
     assert reads.specs([]) == {}
 
 
@@ -130,8 +130,8 @@ def test_open_attempts_are_counted_by_worker_or_by_the_spec_whose_selector_they_
     assert set(found) == {
         OpenAttempts("running", 2, "w0"),
         OpenAttempts("running", 1, "w1"),
-        OpenAttempts("dispatched", 3, None, "hash of steps: [a]"),
-        OpenAttempts("dispatched", 1, None, "hash of steps: [b]"),
+        OpenAttempts("dispatched", 3, None, hash_of("steps: [a]")),
+        OpenAttempts("dispatched", 1, None, hash_of("steps: [b]")),
     }
     assert len(found) == 4
 

@@ -12,7 +12,7 @@ from services.scheduler.loops.housekeeping import Housekeeping
 from shared.store import tables as t
 from shared.store.engine import open_engine, transaction
 from shared.store.writes.transaction import Store
-from tests.conformance.store_rows import NOW, add, add_dag, add_run
+from tests.conformance.store_rows import NOW, add, add_dag, add_run, hash_of
 from tests.harness.eventually import eventually
 
 LATER = NOW + timedelta(days=30)
@@ -20,10 +20,6 @@ LATER = NOW + timedelta(days=30)
 
 def prune(engine: Engine, now: datetime) -> int:
     return Housekeeping(Store(engine), lambda: now).forget_specs()
-
-
-def hash_of(spec: str) -> str:
-    return f"hash of {spec}"
 
 
 def add_text(engine: Engine, spec: str, *, unused_since: datetime | None = None) -> str:
