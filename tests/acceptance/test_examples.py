@@ -29,6 +29,8 @@ def _params(name: str, folder: Path) -> str:
 def test_an_example_says_what_it_shows_and_is_valid(path: Path) -> None:
     text = path.read_text()
     assert re.match(r"# \S", text)
+    assert "\ndescription: " in text
+    assert len(text.splitlines()) <= 80
     assert _EXPECT.search(text)
     assert load(text, file_name=path.name).issues == ()
 

@@ -60,7 +60,7 @@ def test_an_example_comes_to_the_same_on_both_deployments(
 
     embedded, distributed = (result(system.client, name, run_id, case["status"]) for system in deployments)
 
-    steps = {step: case.get("steps", {}).get(step, "succeeded") for step in step_names(name)}
+    steps = dict.fromkeys(step_names(name), "succeeded") | case.get("steps", {})
     assert {step: status for step, status in embedded["statuses"].items() if step in steps} == steps
     assert {key: value for key, value in embedded["outputs"].items() if key in case.get("outputs", {})} == case.get(
         "outputs", {}
