@@ -22,12 +22,6 @@ ROOT = Path(__file__).parents[2]
 BLOCKS = ("smtp", "ssh", "llm", "container", "registry_auths")
 
 
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    with Rig(tmp_path / "worker") as made:
-        yield made
-
-
 def printed(rig: Rig, name: str, *, env: tuple[tuple[str, str], ...] = (), **params: object) -> dict[str, str]:
     """Run the steps of an example one after the other; return the output of each."""
     loaded = load((ROOT / "examples" / "executors" / f"{name}.yaml").read_text(), file_name=name)

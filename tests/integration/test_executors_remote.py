@@ -23,12 +23,6 @@ from tests.harness.needs import need
 from tests.harness.worker_rig import Rig, task
 
 
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    with Rig(tmp_path / "worker") as made:
-        yield made
-
-
 def mail(**config: Any) -> Step:
     settings = {"from": "a@example.org", "to": "b@example.org", "subject": "on ${P}", "message": "one\ntwo ${P}"}
     return Step(name="s", type="mail", config={**settings, **config})
@@ -123,11 +117,11 @@ def test_no_more_of_a_file_is_read_than_may_be_attached(rig: Rig, monkeypatch: p
 
 def test_a_mail_of_a_run_has_no_file_from_outside_the_logs(rig: Rig, tmp_path: Path) -> None:
     """The paths are those that workers reported, and one of them may be stolen."""
-    (logs := tmp_path / "worker" / "logs").mkdir(exist_ok=True)
+    (logs := rig.path / "logs").mkdir(exist_ok=True)
     (tmp_path / "private").write_text("private")
     (logs / "link").symlink_to(tmp_path / "private")
     (logs / "log.out").write_text("log")
-    paths = (f"{logs}/../../private", str(logs / "link"), str(logs / "log.out"))
+    paths = (f"{logs}/{os.path.relpath(tmp_path / 'private', logs)}", str(logs / "link"), str(logs / "log.out"))
     nodes = tuple(NodeReport(name="s", status="failed", stdout=path) for path in paths)
     settings = MailSettings(sender="a@example.org", to=("b@example.org",), attach_logs=True)
     with MailCounterpart(None) as server:

@@ -32,12 +32,6 @@ VALUE = "hunter2-and-more"
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    with Rig(tmp_path / "worker") as rig:
-        yield rig
-
-
-@pytest.fixture
 def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Install the provider of the documentation, with the files that an installer would write.
 

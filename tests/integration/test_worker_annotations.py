@@ -1,6 +1,5 @@
 """Annotations of a step are masked, and reported while it runs and at its end."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,12 +8,6 @@ from shared.contracts.events import AttemptProgress
 from shared.language.model import Output, Secret
 from tests.harness.eventually import eventually
 from tests.harness.worker_rig import Rig, command, task
-
-
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    with Rig(tmp_path / "worker") as made:
-        yield made
 
 
 def progress_of(rig: Rig, token: str) -> list[AttemptProgress]:

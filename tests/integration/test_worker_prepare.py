@@ -2,7 +2,6 @@
 
 import errno
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,6 @@ from shared.contracts.control import StopAttempt
 from shared.language.model import Condition, Dag, Param, Secret, Step
 from tests.harness.eventually import eventually
 from tests.harness.worker_rig import Rig, command, task
-
-
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    with Rig(tmp_path) as made:
-        yield made
 
 
 def test_prepare_evaluates_env_params_and_conditions_on_this_host(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
