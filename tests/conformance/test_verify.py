@@ -62,6 +62,32 @@ def test_a_step_that_may_be_tried_again_may_wait_for_a_pool(sound: Sound) -> Non
         held.rollback()
 
 
+def test_a_run_lends_its_place_in_a_queue_over_a_run_in_another_queue(sound: Sound) -> None:
+    with sound.stack.engine.connect() as connection, connection.begin() as held:
+        damage = Damage(connection, sound)
+        damage.runs_since("top", 3)
+        damage.runs_since("middle", 2, queue="own", above="top", was="not_started")
+        damage.runs_since("below", 1, above="middle")
+
+        assert "queue-limit" not in found(connection, sound.now)
+        held.rollback()
+
+
+def test_a_sub_run_may_take_the_place_of_its_caller_in_a_queue_that_direct_starts_have_overfilled(sound: Sound) -> None:
+    with sound.stack.engine.connect() as connection, connection.begin() as held:
+        damage = Damage(connection, sound)
+        damage.runs_since("direct", 4, was="not_started")
+        damage.runs_since("caller", 3, was="not_started")
+        damage.runs_since("below", 2, above="caller")
+        assert "queue-limit" not in found(connection, sound.now)
+
+        damage.runs_since("second", 1, above="caller")
+
+        (violation,) = found(connection, sound.now)["queue-limit"]
+        assert violation.ids == {"queue": "narrow", "run_key": "second"}
+        held.rollback()
+
+
 class Damage:
     """What the tests below do to the database, in the test's transaction."""
 
@@ -179,10 +205,14 @@ class Damage:
 
     def queue_limit(self) -> None:
         for key, hours in (("wide1", 2), ("wide2", 1)):
-            at = self.now - timedelta(hours=hours)
-            self.run(key, queue="narrow", last_seq=1)
-            self.add(t.transitions, run_key=key, seq=1, at=at, node=None, was="queued", became="running", why="", by="")
-            self.add(t.timers, run_key=key, node=-1, kind="timeout", due_at=self.now + AGO)
+            self.runs_since(key, hours)
+
+    def runs_since(self, key: str, hours: int, *, queue: str = "narrow", above: str = "", was: str = "queued") -> None:
+        """Add a running run that began that long ago; ``above``: the run that called it."""
+        self.run(key, queue=queue, last_seq=1, parent_key=above or None)
+        at = self.now - timedelta(hours=hours)
+        self.add(t.transitions, run_key=key, seq=1, at=at, node=None, was=was, became="running", why="", by="")
+        self.add(t.timers, run_key=key, node=-1, kind="timeout", due_at=self.now + AGO)
 
     def pool_limit(self) -> None:
         for node in (0, 1):

@@ -26,7 +26,6 @@ class RunningTime:
     """A time in which a run was running. ``until`` is ``None`` if it still is. ``admitted``: it left its queue then."""
 
     run_key: str
-    parent_key: str | None
     since: datetime
     until: datetime | None
     admitted: bool
@@ -52,7 +51,8 @@ class RunningTime:
 def _queues(snapshot: StoreSnapshot) -> Iterator[Violation]:
     """No admission of the last day, and since the last change of the limit, exceeded the limit of its queue.
 
-    Only runs count that ran for longer than a grace afterwards. Runs that are started directly do not wait for a limit.
+    Only runs count that ran for longer than a grace afterwards. Runs that are started directly do not wait for a limit,
+    and a sub-run may take the place of a run above it.
     """
     q, limits = t.queues.c, t.queue_limits.c
     query = select(q.name, q.max_concurrency, limits.updated_at).select_from(
@@ -60,15 +60,16 @@ def _queues(snapshot: StoreSnapshot) -> Iterator[Violation]:
     )
     known = {row["name"]: (row["max_concurrency"], row["updated_at"]) for row in snapshot.rows(query)}
     since = snapshot.now - _BACK
-    for queue, spans in _spans(snapshot, since).items():
+    spans_by_queue, callers = _spans(snapshot, since)
+    for queue, spans in spans_by_queue.items():
         limit, changed_at = known.get(queue, (None, None))
         for admission in spans:
             if not admission.admitted or admission.since < since or admission.since < (changed_at or since):
                 continue
             at = admission.since
-            running = _without_lenders(spans, at, snapshot.grace)
+            running = _without_lenders(spans, callers, at, snapshot.grace)
             allowed = limit if limit is not None else max((span.limit for span in running), default=1)
-            if len(running) > max(1, allowed):
+            if len(running) > max(1, allowed) and not _may_have_borrowed(admission, spans, callers, snapshot.grace):
                 yield Violation(
                     f"{len(running)} runs of queue {queue} ran at {at:%Y-%m-%d %H:%M:%S} UTC, its limit is {allowed}",
                     {"queue": queue, "run_key": admission.run_key},
@@ -76,21 +77,45 @@ def _queues(snapshot: StoreSnapshot) -> Iterator[Violation]:
                 break
 
 
-def _without_lenders(spans: Iterable[RunningTime], at: datetime, margin: timedelta) -> list[RunningTime]:
+def _without_lenders(
+    spans: Iterable[RunningTime], callers: Mapping[str, str | None], at: datetime, margin: timedelta
+) -> list[RunningTime]:
     """Return the runs that certainly ran then and had a place of their own: none below them ran in the same queue."""
-    lenders: set[str] = set()
-    parents = {span.run_key: span.parent_key for span in spans}
-    for span in spans:
-        if span.may_cover(at, margin):
-            above = span.parent_key
-            while above is not None and above not in lenders:
-                lenders.add(above)
-                above = parents.get(above)
+    lenders = {above for span in spans if span.may_cover(at, margin) for above in _above(span.run_key, callers)}
     return [span for span in spans if span.covers(at, margin) and span.run_key not in lenders]
 
 
-def _spans(snapshot: StoreSnapshot, since: datetime) -> Mapping[str, list[RunningTime]]:
-    """Return, by queue, when its runs ran, if they still run or ran after ``since``."""
+def _may_have_borrowed(
+    admission: RunningTime, spans: Iterable[RunningTime], callers: Mapping[str, str | None], margin: timedelta
+) -> bool:
+    """Whether a sub-run may have begun in the place of a run above it, which it may however full the queue is.
+
+    A run lends its place to one sub-run: not if another one below it certainly ran in the same queue.
+    """
+    at = admission.since
+    above = set(_above(admission.run_key, callers))
+    lenders = {span.run_key for span in spans if span.run_key in above and span.may_cover(at, margin)}
+    for span in spans:
+        if span is not admission and span.covers(at, margin):
+            lenders.difference_update(_above(span.run_key, callers))
+    return bool(lenders)
+
+
+def _above(run_key: str, callers: Mapping[str, str | None]) -> Iterator[str]:
+    """Yield the keys of the runs that called a run, directly or not."""
+    above = callers.get(run_key)
+    while above is not None:
+        yield above
+        above = callers.get(above)
+
+
+def _spans(
+    snapshot: StoreSnapshot, since: datetime
+) -> tuple[Mapping[str, list[RunningTime]], Mapping[str, str | None]]:
+    """Return, by queue, when its runs ran, if they still run or ran after ``since``; and which run called each of them.
+
+    A caller may be in another queue than a run that it calls.
+    """
     r, c = t.dag_runs.c, t.transitions.c
     query = (
         select(c.run_key, c.at, c.was, c.became, r.queue, r.parent_key, r.spec_hash, r.file_name)
@@ -99,10 +124,12 @@ def _spans(snapshot: StoreSnapshot, since: datetime) -> Mapping[str, list[Runnin
         .order_by(c.run_key, c.seq)
     )
     found: dict[str, list[RunningTime]] = defaultdict(list)
+    callers: dict[str, str | None] = {}
     for _, group in groupby(snapshot.rows(query), key=lambda row: row["run_key"]):
         began, admitted = None, False
         for row in group:
             end = row["at"]
+            callers[row["run_key"]] = row["parent_key"]
             if row["became"] == _RUNNING:
                 began, admitted = row["at"], row["was"] == RunStatus.QUEUED
                 continue
@@ -111,7 +138,7 @@ def _spans(snapshot: StoreSnapshot, since: datetime) -> Mapping[str, list[Runnin
             began = None
         if began is not None:
             found[row["queue"]].append(_span(snapshot, row, began, None, admitted=admitted))
-    return found
+    return found, callers
 
 
 def _span(
@@ -119,7 +146,7 @@ def _span(
 ) -> RunningTime:
     dag = snapshot.dag(row["spec_hash"], row["file_name"])
     limit = capacity_of(None, dag.max_active_runs) if dag is not None else 1 << 30
-    return RunningTime(row["run_key"], row["parent_key"], since, until, admitted, limit)
+    return RunningTime(row["run_key"], since, until, admitted, limit)
 
 
 @check("pool-limit", "I9", "Set the capacity again; no new step enters until enough places are free.")
