@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import delete, insert, update
 
 from shared.clock import utc_now
-from shared.contracts.commands import RetryRun, StartRun, StopRun
+from shared.contracts.commands import PatchStep, RetryRun, StartRun, StopRun
 from shared.store import tables as t
 from shared.store.engine import transaction
 from shared.transport.open import open_transport
@@ -76,6 +76,8 @@ def _retry_otherwise(stack: Stack) -> None:
     stack.ask(RetryRun(dag_name="chain", dag_run_id="failed", new_run_id="anew"), "retry-anew")
     stack.worker.run(stack.worker.task())
     stack.until("succeeded", "anew")
+    # A person decides that somebody shall approve the end of the failed run.
+    stack.ask(PatchStep(dag_name="chain", dag_run_id="failed", step_name="second", status="waiting"), "by-hand")
 
     stack.dag("triple", TRIPLE)
     stack.start("triple", "stopped")

@@ -7,7 +7,7 @@ from sqlalchemy import Exists, and_, func, or_, select
 from shared.contracts.follow_ups import FOLLOW_UP
 from shared.status import NodeStatus, RunStatus
 from shared.store import tables as t
-from shared.store.checks.base import StoreSnapshot, Violation, check
+from shared.store.checks.base import BY_HAND, StoreSnapshot, Violation, check
 
 __all__ = ["CHECKS"]
 
@@ -86,17 +86,21 @@ def _timers(snapshot: StoreSnapshot) -> Iterator[Violation]:
 
 @check("run-at-rest", "I5", _STUCK)
 def _ended_runs(snapshot: StoreSnapshot) -> Iterator[Violation]:
-    """No step of an ended run runs, waits or has an open attempt.
+    """No step of an ended run runs, waits or has an open attempt, unless a person has set its status.
 
     Its mails and the removal of its container may follow the end.
     """
-    r, n, w = t.dag_runs.c, t.nodes.c, t.pool_waits.c
+    r, n, w, c = t.dag_runs.c, t.nodes.c, t.pool_waits.c, t.transitions.c
+    newest = select(c.why).where(c.run_key == n.run_key, c.node == n.idx).order_by(c.seq.desc()).limit(1)
     query = (
-        select(n.run_key, n.idx, n.name, n.status, r.status.label("run_status"))
+        select(n.run_key, n.idx, n.name, n.status, n.token, r.status.label("run_status"))
+        .add_columns(newest.scalar_subquery().label("why"))
         .join(t.dag_runs, r.run_key == n.run_key)
         .where(r.status.in_(_ENDED), n.kind != FOLLOW_UP, or_(n.status.in_(_OPEN_NODE), n.token.is_not(None)))
     )
     for row in snapshot.rows(query):
+        if row["token"] is None and (row["why"] or "").startswith(BY_HAND):
+            continue
         yield Violation(
             f"run {row['run_key']} is {row['run_status']}, but its step {row['name']} is {row['status']}",
             {"run_key": row["run_key"], "node": str(row["idx"])},
