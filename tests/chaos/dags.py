@@ -11,9 +11,13 @@ from tests.chaos.model import DagPlan, StepPlan
 __all__ = ["QUEUES", "SHAPES", "make_dag"]
 
 QUEUES = {"chaos-narrow": 2, "chaos-wide": 8}
-SHAPES = ("chain", "graph", "sub", "fan-out", "approval", "fails-once", "fails-always", "lock", "handlers", "cron")
+SHAPES = (
+    *("chain", "graph", "sub", "fan-out", "approval", "fails-once", "fails-always", "lock", "handlers"),
+    *("repeat", "shared-queue", "approval-below", "cron"),
+)
 _LONGEST_S = 1.5
-_RETRY = "{limit: 50, intervalSec: 0}"
+_REPEATS = 3
+_ASK = "  - {name: ok, type: hitl, config: {prompt: 'Go on?'}}\n"
 
 
 def make_dag(name: str, shape: str, dice: random.Random, ledger: Path) -> DagPlan:
@@ -22,6 +26,10 @@ def make_dag(name: str, shape: str, dice: random.Random, ledger: Path) -> DagPla
         return _caller(name, dice, ledger, "")
     if shape == "fan-out":
         return _caller(name, dice, ledger, "    parallel: {items: [a, b, c], maxConcurrent: 2}\n")
+    if shape == "shared-queue":
+        return _sharer(name, dice, ledger)
+    if shape == "approval-below":
+        return _caller(name, dice, ledger, "", below=_ASK)
     if shape == "approval":
         return _approval(name, dice, ledger)
     steps = [_step(f"s{number}", dice) for number in range(dice.randint(2, 4))]
@@ -32,6 +40,8 @@ def make_dag(name: str, shape: str, dice: random.Random, ledger: Path) -> DagPla
         steps[0] = StepPlan("s0", retried=False, fails="once")
     elif shape == "fails-always":
         steps[-1] = StepPlan(steps[-1].name, retried=False, fails="always")
+    elif shape == "repeat":
+        steps[0] = StepPlan("s0", retried=False, fails="", repeats=_REPEATS)
     elif shape == "handlers":
         head = "handlerOn:\n  success: {command: 'true'}\n  failure: {command: 'true'}\n  exit: {command: 'true'}\n"
     elif shape == "cron":
@@ -46,20 +56,40 @@ def make_dag(name: str, shape: str, dice: random.Random, ledger: Path) -> DagPla
     return DagPlan(name, spec, {name: tuple(steps)}, cron=shape == "cron")
 
 
-def _caller(name: str, dice: random.Random, ledger: Path, parallel: str) -> DagPlan:
+def _caller(name: str, dice: random.Random, ledger: Path, parallel: str, below: str = "") -> DagPlan:
+    """Return a DAG with a step that calls another. ``below``: further steps of that one, which ask for an approval."""
     first, last, inner = _step("before", dice), _step("after", dice), _step("inner", dice)
-    # The root run's id makes the ids of sub-runs differ between root runs.
-    params = '{ROOT: "${DAG_RUN_ID}", ITEM: "${ITEM}"}' if parallel else '{ROOT: "${DAG_RUN_ID}"}'
-    call = f"  - name: call\n    call: {name}-sub\n{parallel}    params: {params}\n"
-    inside = f"---\nname: {name}-sub\nparams: [{{ROOT: ''}}, {{ITEM: ''}}]\nsteps:\n{_text(inner, dice, ledger)}"
+    call = _call(f"{name}-sub", "${DAG_RUN_ID}", parallel)
+    inside = _called(f"{name}-sub", f"steps:\n{_text(inner, dice, ledger)}{below}")
     spec = f"steps:\n{_text(first, dice, ledger)}{call}{_text(last, dice, ledger)}{inside}"
+    return DagPlan(name, spec, {name: (first, last), f"{name}-sub": (inner,)}, asks=bool(below))
+
+
+def _sharer(name: str, dice: random.Random, ledger: Path) -> DagPlan:
+    """Return a DAG in a narrow queue that calls one in the same queue, by way of one in another queue."""
+    first, last, inner = _step("before", dice), _step("after", dice), _step("inner", dice)
+    queue = f"queue: {min(QUEUES, key=QUEUES.__getitem__)}\n"
+    call = _call(f"{name}-middle", "${DAG_RUN_ID}")
+    again = _call(f"{name}-sub", "${ROOT}", "    parallel: [a, b]\n")
+    middle = _called(f"{name}-middle", f"steps:\n{again}")
+    inside = _called(f"{name}-sub", f"{queue}steps:\n{_text(inner, dice, ledger)}")
+    spec = f"{queue}steps:\n{_text(first, dice, ledger)}{call}{_text(last, dice, ledger)}{middle}{inside}"
     return DagPlan(name, spec, {name: (first, last), f"{name}-sub": (inner,)})
+
+
+def _call(called: str, root: str, parallel: str = "") -> str:
+    # The root run's id makes the ids of sub-runs differ between root runs.
+    params = f'{{ROOT: "{root}"' + (', ITEM: "${ITEM}"}' if parallel else "}")
+    return f"  - name: call\n    call: {called}\n{parallel}    params: {params}\n"
+
+
+def _called(name: str, text: str) -> str:
+    return f"---\nname: {name}\nparams: [{{ROOT: ''}}, {{ITEM: ''}}]\n{text}"
 
 
 def _approval(name: str, dice: random.Random, ledger: Path) -> DagPlan:
     before, after = _step("before", dice), _step("after", dice)
-    ask = "  - name: ok\n    type: hitl\n    config: {prompt: 'Go on?'}\n"
-    spec = f"steps:\n{_text(before, dice, ledger)}{ask}{_text(after, dice, ledger)}"
+    spec = f"steps:\n{_text(before, dice, ledger)}{_ASK}{_text(after, dice, ledger)}"
     return DagPlan(name, spec, {name: (before, after)}, asks=True)
 
 
@@ -77,7 +107,10 @@ def _text(step: StepPlan, dice: random.Random, ledger: Path, lines: str = "") ->
     }[step.fails]
     # Most steps are short, so that many runs fit; some last long enough to be hit by a fault.
     pause_s = round(_LONGEST_S * dice.random() ** 2, 2)
-    policy = f"    retryPolicy: {_RETRY}\n" if step.retried else ""
+    # What fails for sure is tried again after a moment, the rest at once.
+    policy = f"    retryPolicy: {{limit: 50, intervalSec: {1 if step.fails else 0}}}\n" if step.retried else ""
+    if step.repeats > 1:
+        policy += f"    repeatPolicy: {{repeat: while, condition: 'true', limit: {step.repeats}, intervalSec: 1}}\n"
     return (
         f"  - name: {step.name}\n{lines}{policy}    script: |\n"
         f"      echo begin {step.name} $$ >> {file}\n      sleep {pause_s}\n      {ending}\n"

@@ -121,7 +121,7 @@ def _executions_are_recorded(facts: Facts) -> Iterator[str]:
 
 
 def _at_most_once(facts: Facts) -> Iterator[str]:
-    """A step without a retry policy runs at most once in each run attempt, or its run says so."""
+    """A step without a retry policy runs as often as it repeats in each run attempt at most, or its run says so."""
     for run, node, step, executions in facts.planned():
         if step.retried or run["run_key"] in facts.evidence.told or facts.undone(run):
             continue
@@ -130,15 +130,16 @@ def _at_most_once(facts: Facts) -> Iterator[str]:
             for attempt in facts.attempts[run["run_key"], node["idx"]]
             if attempt["state"] in _HELD
         }
-        if executions > len(held):
+        if executions > step.repeats * len(held):
             yield f"{_name(run)} {step.name} ran {executions} times in {len(held)} run attempts, and it does not say so"
 
 
 def _successes_ran(facts: Facts) -> Iterator[str]:
-    """A step that succeeded ran to its end."""
+    """A step that succeeded ran to its end, as often as it repeats if nobody stopped its run."""
     for run, node, step, _ in facts.planned():
-        if node["status"] == NodeStatus.SUCCEEDED and not facts.count("end", run, step):
-            yield f"{_name(run)} {step.name} succeeded, but did not run to its end"
+        ends = facts.count("end", run, step)
+        if node["status"] == NodeStatus.SUCCEEDED and ends < (1 if run["stop_reason"] else step.repeats):
+            yield f"{_name(run)} {step.name} succeeded, but ran to its end {ends} times"
 
 
 def _losses_have_a_cause(facts: Facts) -> Iterator[str]:

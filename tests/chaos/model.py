@@ -35,11 +35,13 @@ class StepPlan:
     """One step of a generated DAG.
 
     ``fails``: ``""``, ``once`` (its first execution fails) or ``always``. ``retried``: it has a ``retryPolicy``.
+    ``repeats``: how often it runs.
     """
 
     name: str
     retried: bool
     fails: str
+    repeats: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class DagPlan:
     steps: dict[str, tuple[StepPlan, ...]]
     cron: bool = False
     asks: bool = False
-    """Whether a step waits for an approval."""
+    """Whether a step waits for an approval, in its own runs or below them."""
 
     @property
     def fails(self) -> bool:
@@ -73,6 +75,7 @@ class Request:
     key: str
     repeats: int = 0
     queue: str = ""
+    priority: str = "low"
 
 
 @dataclass(frozen=True, slots=True)

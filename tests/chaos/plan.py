@@ -93,7 +93,8 @@ def _requests(dice: random.Random, dags: tuple[DagPlan, ...], seconds: float, co
         queue = dice.choice([*QUEUES, ""])
         verb = Verb.ENQUEUE if queue else Verb.START
         repeats = 1 if dice.random() < 0.15 else 0
-        yield Request(at_s, verb, dag.name, run_id, f"run-{number}", repeats, queue)
+        priority = dice.choice(["low", "high"])
+        yield Request(at_s, verb, dag.name, run_id, f"run-{number}", repeats, queue, priority)
         later_s, what = round(at_s + dice.uniform(0.5, 4), 2), dice.random()
         if named and what < 0.1:
             yield Request(later_s, Verb.STOP, dag.name, run_id, f"stop-{number}", repeats)

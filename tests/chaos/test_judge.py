@@ -190,3 +190,16 @@ def test_what_the_run_says_itself_is_no_violation() -> None:
     said = replace(GOOD, ledger=TWICE, executions=[*GOOD.executions, execution("k2")], told=frozenset({"k2"}))
 
     assert judge(said)["at most once"] == []
+
+
+def test_a_step_that_repeats_runs_as_often_as_that() -> None:
+    dag = replace(DAG, steps={"one": (StepPlan("only", retried=False, fails="", repeats=2),)})
+    # Two executions in the first run attempt of r1 and, after the retry, two in the second.
+    ledger = {**TWICE, ("one", "r1"): Counter({("begin", "only"): 4, ("end", "only"): 4})}
+    good = replace(GOOD, plan=replace(GOOD.plan, dags=(dag, CRON)), ledger=ledger)
+    rarely = {**ledger, ("one", "x"): GOOD.ledger["one", "x"]}
+    often = {**ledger, ("one", "x"): Counter({("begin", "only"): 3, ("end", "only"): 3})}
+
+    assert (judge(good)["at most once"], judge(good)["successes ran"]) == ([], [])
+    assert judge(replace(good, ledger=rarely))["successes ran"] != []
+    assert judge(replace(good, ledger=often))["at most once"] != []

@@ -76,12 +76,16 @@ class Users:
                 assert answer.status == 200, answer
 
     def approve(self) -> None:
-        """Approve each run that waits."""
+        """Approve each run that waits, or what waits below it."""
         for dag in self._asking:
             for run in self._system.rows(t.dag_runs, dag_name=dag, status="waiting"):
-                # The same key each time: a failover may have lost what was recorded.
-                path = f"/dag-runs/{dag}/{run['dag_run_id']}/steps/ok/approve"
-                self._client.insist("POST", path, {}, key=f"ok-{run['run_key']}", timeout_s=_ANSWERED_S)
+                path = f"/dag-runs/{dag}/{run['dag_run_id']}"
+                below = self._system.rows(t.dag_runs, parent_key=run["run_key"], status="waiting")
+                asking = {f"{path}/sub-dag-runs/{each['dag_run_id']}": each for each in below} or {path: run}
+                for place, each in asking.items():
+                    # The same key each time: a failover may have lost what was recorded.
+                    key = f"ok-{each['run_key']}"
+                    self._client.insist("POST", f"{place}/steps/ok/approve", {}, key=key, timeout_s=_ANSWERED_S)
 
     def _approve_until(self, over: threading.Event) -> None:
         while not over.wait(_LOOK_S):
@@ -104,5 +108,5 @@ def _form(request: Request) -> tuple[str, dict[str, Any]]:
         return f"/dag-runs/{request.dag}/{request.run_id}/{request.verb}", {}
     body = {"dagRunId": request.run_id} if request.run_id else {}
     if request.verb is Verb.ENQUEUE:
-        body["queue"] = request.queue
+        body |= {"queue": request.queue, "priority": request.priority}
     return f"/dags/{request.dag}/{request.verb}", body
