@@ -1,8 +1,11 @@
 """What components change in the kustomize base. ``test_manifests`` applies the rules for all manifests to them too."""
 
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.deploy.chart import render
 from tests.deploy.likeness import differences
@@ -45,6 +48,30 @@ def test_every_pod_can_have_the_authority_of_the_servers_as_in_the_chart() -> No
     mount = {"name": "ca", "mountPath": "/etc/dagway/ca", "readOnly": True}
     volume = {"name": "ca", "secret": {"secretName": "dagway-ca"}}
     assert authorities(objects) == [([volume], [mount])] * 4 == authorities(chart)
+
+
+def test_a_cluster_scrapes_the_deletion_costs_besides_what_compose_has(tmp_path: Path) -> None:
+    need("prometheus")
+    (config,) = [
+        each["data"]
+        for each in of_kind(_with_component("prometheus"), "ConfigMap")
+        if each["metadata"]["name"].startswith("prometheus-config-")
+    ]
+    for name, text in config.items():
+        (tmp_path / name).write_text(text)
+
+    done = subprocess.run(
+        ["promtool", "check", "config", tmp_path / "leaf.yml"], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    (pattern,) = yaml.safe_load(config["leaf.yml"])["scrape_config_files"]
+    (file,) = tmp_path.glob(pattern)
+    (job,) = yaml.safe_load(file.read_text())["scrape_configs"]
+    labels = {each["target_label"]: each["replacement"] for each in job["relabel_configs"]}
+    assert labels == {"job": "dagway", "service": "deletion-costs"}
+    services = {each["metadata"]["name"] for each in of_kind(manifest_set("keda-component"), "Service")}
+    assert set(job["dns_sd_configs"][0]["names"]) <= services
 
 
 def test_dags_can_come_from_git_as_in_the_chart() -> None:
