@@ -1,5 +1,6 @@
 """docker-compose.yml: networks, start order, health checks, and that it contains no password."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import yaml
 from services.api.settings import settings_from
 from shared.settings.config import load_config
 from tests.deploy.manifests import ROOT
+from tests.harness.needs import need
 
 _FILE = ROOT / "docker-compose.yml"
 _COMPOSE: dict[str, Any] = yaml.safe_load(_FILE.read_text())
@@ -224,11 +226,40 @@ def test_prometheus_asks_names_and_ports_that_exist() -> None:
     }
 
     assert aliases == {f"dagway-{name}-metrics": name for name in ("api", "scheduler", "worker")}
-    only_in_kubernetes = "dagway-deletion-costs-metrics"
-    assert asked == {("rabbitmq", 15692), *((alias, 9000) for alias in (*aliases, only_in_kubernetes))}
+    assert asked == {("rabbitmq", 15692), *((alias, 9000) for alias in aliases)}
+    assert not list((ROOT / "deploy/prometheus").glob("*.scrape.yml"))
     for name in ("api", "scheduler", "rabbitmq", "prometheus", "alertmanager", "grafana"):
         assert "metrics" in SERVICES[name]["networks"]
     assert "worker-metrics" in SERVICES["prometheus"]["networks"]
+
+
+def test_the_broker_knows_the_memory_limit_of_its_container() -> None:
+    """Else it counts the memory of the machine, and is killed before it has a memory alarm, which holds senders."""
+    conf = (ROOT / "deploy/servers/rabbitmq.conf").read_text()
+    dev = yaml.safe_load_all((ROOT / "deploy/k8s/overlays/dev/rabbitmq.yaml").read_text())
+    (pod,) = (each["spec"]["template"]["spec"] for each in dev if each["kind"] == "StatefulSet")
+
+    assert re.findall(r"^total_memory_available_override_value = (.*)$", conf, re.MULTILINE) == ["1GiB"]
+    assert SERVICES["rabbitmq"]["deploy"]["resources"]["limits"]["memory"] == "1g"
+    assert pod["containers"][0]["resources"]["limits"]["memory"] == "1Gi"
+
+
+@pytest.mark.parametrize("names", [set(), {"on-call"}, {"on-call", "watchdog"}])
+def test_alertmanager_calls_those_that_have_a_url_and_nobody_else(names: set[str], tmp_path: Path) -> None:
+    [*shell, script] = SERVICES["alertmanager"]["entrypoint"]
+    moved = {"/receivers/": f"{tmp_path}/", "/etc/alertmanager/": f"{ROOT}/deploy/alertmanager/"}
+    for text, here in {"$$": "$", **moved, "exec /bin/alertmanager": "true"}.items():
+        script = script.replace(text, here)
+    variables = {"on-call": "ON_CALL", "watchdog": "WATCHDOG"}
+    urls = {variables[name]: "http://receiver/" if name in names else "" for name in variables}
+
+    subprocess.run([*shell, script], env={**os.environ, **urls}, check=True)
+
+    found = yaml.safe_load((tmp_path / "alertmanager.yml").read_text())["receivers"]
+    assert {each["name"] for each in found} == {"on-call", "watchdog"}
+    assert {each["name"] for each in found if each["webhook_configs"]} == names
+    need("alertmanager")
+    subprocess.run(["amtool", "check-config", tmp_path / "alertmanager.yml"], check=True, capture_output=True)
 
 
 def test_every_service_that_sends_spans_reaches_the_collector_of_the_page() -> None:
