@@ -17,11 +17,16 @@ from tests.harness.proxy import Proxy
 from tests.harness.servers import RabbitServer
 
 
-def test_a_worker_goes_on_when_a_scheduler_has_created_what_it_needs(amqp_url: str) -> None:
+def test_a_worker_goes_on_when_a_scheduler_has_created_what_it_needs(
+    amqp_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
     worker = open_transport(amqp_url, name="worker", creates=False)
     assert not worker.healthy
     with pytest.raises(BrokerUnavailable, match="a scheduler must create the exchanges first.*dagway"):
         worker.send(Outgoing(EVENTS, b"report", "m1")).result(60)
+    # It has closed the connection itself, and has said why: it does not say too that the connection was lost.
+    warnings = [each for each in caplog.records if each.levelno >= logging.WARNING]
+    assert {each.getMessage() for each in warnings if each.name == connection.__name__} == {"broker.dropped"}
 
     scheduler = open_transport(amqp_url, name="scheduler")
     eventually(lambda: worker.healthy)

@@ -309,7 +309,7 @@ class Connection:
             soon = time.monotonic() - ready_at < _MAX_RETRY_S
             self._failures = self._brief = self._brief + 1 if soon else 0
         dropped, self._dropped = self._dropped, False
-        if self._failures == 0 or (ready_at is not None and not dropped):
+        if not dropped and (self._failures == 0 or ready_at is not None):
             _log.warning("broker.lost", extra={"link": self._name, "error": str(self.reason)})
         self._host = (self._host + 1) % len(self._hosts)
         rounds = min(self._failures // len(self._hosts), _MAX_DOUBLINGS)
