@@ -107,7 +107,14 @@ def run_api(
             closing=closing,
         )
         on_open(deps)
-        atexit.register(deps.audit.close)
+
+        def stop() -> None:
+            deps.audit.close()
+            # Else the broker takes the end of its connections for a failure, and warns.
+            deps.transport.close()
+            _log.info("api.stopped", extra={"host": host, "port": port})
+
+        atexit.register(stop)
         _log.info("api.started", extra={"host": host, "port": port})
         return create_app(deps)
 

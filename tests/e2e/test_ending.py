@@ -5,8 +5,10 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
-from tests.harness.eventually import free_port
+from tests.harness.cluster import Cluster
+from tests.harness.eventually import eventually, free_port
 from tests.harness.procs import DagwayProcess
+from tests.harness.servers import PostgresServer, RabbitServer
 
 
 def test_several_signals_end_a_process_as_one_does(tmp_path: Path) -> None:
@@ -34,3 +36,20 @@ def test_a_closed_terminal_ends_it_as_a_stop_does(tmp_path: Path) -> None:
 
         assert process.wait_exit() == 0
         assert "worker.stopped" in process.output()
+
+
+def test_a_gateway_takes_leave_of_the_broker(cluster: Cluster, servers: tuple[RabbitServer, PostgresServer]) -> None:
+    """Else the broker warns of each of its connections, at each restart of a gateway."""
+    gateway, broker = cluster.gateways[0], servers[0]
+
+    def connections() -> int:
+        return broker.ctl("list_connections", "client_properties").count("dagway-api")
+
+    logged, open_before = len(broker.log.read_text()), connections()
+    assert gateway.terminate() == 0
+    eventually(lambda: connections() < open_before)
+    said = broker.log.read_text()[logged:]
+    cluster.start(gateway)
+
+    assert "unexpectedly closed" not in said
+    assert "api.stopped" in gateway.output()
