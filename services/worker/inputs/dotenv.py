@@ -61,9 +61,10 @@ def read_dotenv(
         except (FileNotFoundError, NotADirectoryError):
             continue
         except (OSError, UnicodeDecodeError) as error:
+            # Linux looks for a descriptor, and ``reach`` at the path, before anybody looks for the file.
+            if not os.path.exists(file):  # noqa: PTH110
+                continue
             if isinstance(error, OSError) and error.errno in _NOT_THE_FILE:
-                if not os.path.exists(file):  # noqa: PTH110 - Linux looks for a descriptor before it looks for the file
-                    continue
                 raise InvalidInput(f"cannot read {file} now: {error.strerror}") from error
             _log.warning("dotenv.unreadable", extra={"path": file, "error": str(error)})
             continue

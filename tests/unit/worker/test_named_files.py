@@ -31,6 +31,22 @@ def test_what_is_no_file_is_neither_waited_for_nor_left_open(tmp_path: Path) -> 
     assert {each.name for each in Path("/dev/fd").iterdir()} == before
 
 
+def test_a_dotenv_file_that_a_run_may_not_name_is_reported_only_if_it_is_there(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A sub-run works in the folder of its caller, in which it may name no file, and nearly all have no ``.env``."""
+    (own := tmp_path / "runs" / "called").mkdir(parents=True)
+    (callers := tmp_path / "runs" / "caller").mkdir()
+    reach = Reach(private=(tmp_path,), own=(own,))
+
+    assert read_dotenv([".env"], [callers, own], {}, reach) == {}
+    assert caplog.records == []
+
+    (callers / ".env").write_text("A=1\n")
+    assert read_dotenv([".env"], [callers, own], {}, reach) == {}
+    assert [each.getMessage() for each in caplog.records] == ["dotenv.unreadable"]
+
+
 def test_a_step_cannot_identify_itself_by_a_key_that_only_the_worker_may_read(tmp_path: Path) -> None:
     (private := tmp_path / "private").mkdir()
     (folder := tmp_path / "run").mkdir()
