@@ -35,6 +35,22 @@ def test_prepare_evaluates_env_params_and_conditions_on_this_host(rig: Rig, monk
     assert unmet.error == 'condition was not met: expected "2", got "1"'
 
 
+def test_env_and_params_know_the_scheduled_time_of_the_run(rig: Rig) -> None:
+    dag = Dag(
+        name="d",
+        env=(("AT", "${DAG_RUN_SCHEDULE_TIME}"),),
+        params=(Param(name="DAY", value="`echo ${DAGU_RUN_SCHEDULE_TIME:-now} $AT`"),),
+    )
+    given = {"prepare": {"dag": dag.model_dump(mode="json"), "given": ""}}
+    scheduled = (("DAG_RUN_SCHEDULE_TIME", "2026-10-04T08:05:00Z"),)
+    told = [rig.run(task(command(), kind="prepare", options=given, engine_env=each)) for each in (scheduled, ())]
+
+    assert [each.outputs["params"] for each in told] == [
+        '[["DAY", "2026-10-04T08:05:00Z 2026-10-04T08:05:00Z"]]',
+        '[["DAY", "now"]]',
+    ]
+
+
 def test_a_prepare_of_a_run_that_has_values_only_checks_preconditions(rig: Rig) -> None:
     dag = Dag(
         name="d",

@@ -1,12 +1,19 @@
 """The prepare attempt of a run: evaluate what only a worker can evaluate.
 
 First the DAG's env and params: their back-quoted commands run here and see this host's variables, except Dagway's own
-(``DAGWAY_*``). Then the DAG's preconditions: if one is not met, the outcome is ``skipped``. If the run already has
-values of env and params (a retry), it keeps them and only the preconditions are checked again.
+(``DAGWAY_*``), and the run's scheduled time. Then the DAG's preconditions: if one is not met, the outcome is
+``skipped``. If the run already has values of env and params (a retry), it keeps them and only the preconditions are
+checked again.
 """
 
 from services.worker.inputs.conditions import check_each
-from services.worker.inputs.environment import build_environment, dag_directory, host_variables, prepare_inputs
+from services.worker.inputs.environment import (
+    build_environment,
+    dag_directory,
+    host_variables,
+    prepare_inputs,
+    with_dagu_names,
+)
 from services.worker.inputs.param_schema import apply_schema
 from services.worker.inputs.sealing import Seal
 from services.worker.inputs.secret_values import SecretResolver
@@ -41,7 +48,7 @@ def evaluate_dag(task: Task, supervisor: Supervisor, workspace: Workspace, outbo
         return task
     given = task.options["prepare"]
     dag = Dag.model_validate(given["dag"])
-    host = host_variables()
+    host = {**host_variables(), **with_dagu_names(dict(task.engine_env))}
     run, run_filter = run_command_in(supervisor, host, str(folder)), run_filter_in(supervisor)
     env = resolve_env(dag.env, host, run, run_filter)
     run = run_command_in(supervisor, {**host, **dict(env)}, str(folder))

@@ -27,7 +27,15 @@ from shared.language.expansion.secret_params import secrets_in
 from shared.tracing import here
 from shared.workspaces import plain_name
 
-__all__ = ["Environment", "Inputs", "build_environment", "dag_directory", "host_variables", "prepare_inputs"]
+__all__ = [
+    "Environment",
+    "Inputs",
+    "build_environment",
+    "dag_directory",
+    "host_variables",
+    "prepare_inputs",
+    "with_dagu_names",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -82,6 +90,11 @@ class _HostVariables(Mapping[str, str]):
 def host_variables() -> Mapping[str, str]:
     """Return the host's variables that a DAG may use: all except Dagway's own (``DAGWAY_*``)."""
     return _HostVariables()
+
+
+def with_dagu_names(reserved: Mapping[str, str]) -> dict[str, str]:
+    """Return the reserved variables, and each ``DAG_X`` of them as ``DAGU_X`` too."""
+    return {**reserved, **{f"DAGU_{name[4:]}": value for name, value in reserved.items() if name.startswith("DAG_")}}
 
 
 def inherited() -> Mapping[str, str]:
@@ -185,7 +198,7 @@ def build_environment(
     everything = {"DAG_NAME": plain_name(task.dag_name), "DAG_RUN_ID": task.dag_run_id, **reserved, **local}
     if task.params_json is not None:
         everything["DAG_PARAMS_JSON"] = task.params_json
-    everything |= {f"DAGU_{name[4:]}": value for name, value in everything.items() if name.startswith("DAG_")}
+    everything = with_dagu_names(everything)
     host = host_variables()
     below = (params, outputs, inputs.secrets, inputs.base)
     trusted = _trusted_names(task, inputs, local, everything)
