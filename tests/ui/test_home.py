@@ -5,7 +5,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Route, expect
 
-from tests.harness.browser import watched
+from tests.harness.browser import PHONE, watched
 from tests.harness.cluster import Embedded
 from tests.ui.conftest import MOST_REQUESTS, Look, origin
 
@@ -118,6 +118,20 @@ def test_home_tells_the_approvals_of_a_fan_out_apart(look: Look, system: Embedde
         page.get_by_role("button", name="Reject").click()
         page.get_by_role("dialog").get_by_role("button", name="Reject").click()
     system.client.until("failed", "fan-asks")
+
+
+def test_the_chart_of_the_last_24_hours_shows_what_ran_just_now_on_a_phone(look: Look, system: Embedded) -> None:
+    system.client.create("just-now", "steps: ['true']\n")
+    system.client.start("just-now")
+    system.client.until("succeeded", "just-now")
+    with look(size=PHONE) as page:
+        chart = page.get_by_role("group", name="Runs by time")
+        page.get_by_role("searchbox", name="Only DAGs with").fill("just-now")
+        bar = chart.get_by_role("link", name=re.compile("^just-now r1"))
+        place, screen = bar.bounding_box(), page.viewport_size
+        assert place is not None
+        assert screen is not None
+        assert place["x"] + place["width"] <= screen["width"]
 
 
 def test_home_names_the_runs_that_have_been_queued_longest(look: Look, system: Embedded, tmp_path: Path) -> None:

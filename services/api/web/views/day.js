@@ -9,14 +9,19 @@ import { offsetMs, span } from "../time.js";
 const HOUR_MS = 3_600_000;
 const ZOOMS = [24, 6, 1];
 const STEPS_MS = { 24: 3 * HOUR_MS, 6: HOUR_MS, 1: HOUR_MS / 6 };
+/** On a phone the whole time must fit too: a finger moves the chart in time, and cannot scroll it. */
+const NARROW = matchMedia("(max-width: 760px)");
 /** Every full hour and ten minutes of any zone is a multiple of it. */
 const MARK_MS = HOUR_MS / 12;
 const LINES = 14;
-const WIDTH = 1200;
-const NAMES = 190;
 const LINE = 22;
 const FOOT = 20;
 const LETTERS = 12;
+/** Half of the width of a time, which is not cut at the end of the chart. */
+const EDGE = 18;
+
+/** The width of the chart, and of the names in it, in units that are about a pixel each. */
+const size = () => (NARROW.matches ? [400, 110] : [1200, 190]);
 
 export class Day {
   /** `changed` is called when the chart must be drawn again. */
@@ -77,16 +82,17 @@ export class Day {
 
   chart(lines) {
     const from = this.until - this.hours * HOUR_MS;
-    const scale = (WIDTH - NAMES) / (this.hours * HOUR_MS);
-    const x = (ms) => NAMES + (ms - from) * scale;
+    const [width, names] = size();
+    const scale = (width - names) / (this.hours * HOUR_MS);
+    const x = (ms) => names + (ms - from) * scale;
     const height = lines.length * LINE + FOOT;
     return h("div", { class: "canvas day", tabindex: "0", key: "chart" }, s("svg", {
-      viewBox: `0 0 ${WIDTH} ${height}`, role: "group", "aria-label": "Runs by time", onpointerdown: (event) => this.drag(event),
+      viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": "Runs by time", onpointerdown: (event) => this.drag(event),
     },
     this.ticks(from).map(({ at, text }) => s("g", { key: `tick ${at}`, class: "tick", "aria-hidden": "true" },
-      s("line", { x1: x(at), x2: x(at), y1: 0, y2: height - FOOT }), s("text", { x: x(at), y: height - 5, "text-anchor": "middle" }, text))),
+      s("line", { x1: x(at), x2: x(at), y1: 0, y2: height - FOOT }), s("text", { x: Math.min(x(at), width - EDGE), y: height - 5, "text-anchor": "middle" }, text))),
     lines.map(([name, runs], index) => s("g", { key: name },
-      s("text", { x: 0, y: index * LINE + LINE / 2, class: "lane" }, fitted(name, NAMES - 8, LETTERS)),
+      s("text", { x: 0, y: index * LINE + LINE / 2, class: "lane" }, fitted(name, names - 8, LETTERS)),
       runs.map((run) => s("a", { key: run.dagRunId, href: runPlace(run), class: `bar is-${run.statusLabel}`, draggable: "false", tabindex: "-1",
         "aria-label": `${name} ${run.dagRunId}: ${words(run.statusLabel)}` },
       s("title", {}, `${name} ${run.dagRunId}: ${words(run.statusLabel)}, ${span(run.ms / 1000)}`),
@@ -95,7 +101,7 @@ export class Day {
 
   /** Full hours, or parts of one, in the zone of the browser, whose UTC offset may change between them. */
   ticks(from) {
-    const step = STEPS_MS[this.hours];
+    const step = STEPS_MS[this.hours] * (NARROW.matches && this.hours === 24 ? 2 : 1);
     const found = [];
     for (let at = Math.ceil(from / MARK_MS) * MARK_MS; at <= this.until; at += MARK_MS) {
       const shown = at + offsetMs(at);
@@ -105,7 +111,8 @@ export class Day {
   }
 
   drag(event) {
-    const width = event.currentTarget.clientWidth * (1 - NAMES / WIDTH);
+    const [all, names] = size();
+    const width = event.currentTarget.clientWidth * (1 - names / all);
     const [start, back] = [event.clientX, this.back];
     const ending = new AbortController();
     const moved = (now) => {
