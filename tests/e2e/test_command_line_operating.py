@@ -57,7 +57,8 @@ def test_a_run_of_a_file_that_the_server_does_not_keep_says_what_it_waits_for(da
 
     eventually(lambda: re.match(waits, dagway("why", "unkept").stdout) is not None)
     assert dagway("stop", "-q", "unkept").exit_code == 0
-    assert dagway("why", "unkept").stderr == "dagway: There is no DAG 'unkept'\n"
+    assert dagway("why", "unkept").stdout == "unkept: no schedule starts it\n"
+    assert dagway("why", "no-such").stderr == "dagway: there is no DAG 'no-such'\n"
 
 
 def test_schedules_and_lists(dagway: Dagway, client: Client) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from services.api.app import create_app
 from services.api.command_client import Commands
 from services.api.deps import Deps
 from services.cli import cli
+from services.scheduler.loops.folder import Folder
 from shared.contracts import commands as c
 from shared.contracts.events import AttemptStarted
 from shared.store import tables as t
@@ -245,6 +247,33 @@ def test_the_command_line_tells_the_same(rig: Asker) -> None:
     ]
     assert told[1].output == "a/r2, step work, waits for: lock table, held by a/r1 (work)\n"
     assert (told[2].exit_code, "nobody" in told[2].output) == (1, True)
+
+
+def test_the_command_line_tells_of_errors_and_approvals_and_of_runs_without_a_stored_dag(
+    rig: Asker, tmp_path: Path
+) -> None:
+    followed, file = Folder(rig.transactor, tmp_path), tmp_path / "a.yaml"
+    file.write_text("schedule: '0 4 * * *'\nsteps:\n  - {name: ask, type: hitl}\n")
+    followed.run_once()
+    rig.start("r1")
+    rig.end("r1/ask")
+    rig.must(c.StartInline(spec="steps: [a]", dag_name="once", dag_run_id="r2"))
+    rig.end("r2/cmd_1")
+    file.write_text("schedule: '0 4 * * *'\nsteps:\n  - {name: ask, typ: hitl}\n")
+    followed.run_once()
+
+    with rig.served() as url:
+        told = [CliRunner().invoke(cli, ["why", *about, "--url", url]) for about in (["a"], ["a", "r1"], ["once"])]
+    approval = "a/r1, step ask, waits for: approval (dagway approve lists it)"
+    assert told[0].output.splitlines() == [
+        "a: its spec has errors",
+        "  line 3, column 5: steps[0]: step command is required",
+        '  line 3, column 17: steps[0]: has invalid keys: typ (did you mean "type"?)',
+        approval,
+    ]
+    assert told[1].output == f"{approval}\n"
+    assert told[2].output == "once: no schedule starts it\n"
+    assert rig.why_dag() == "its spec has errors"
 
 
 def test_a_called_run_and_the_node_that_called_it_say_what_it_waits_for(rig: Asker) -> None:

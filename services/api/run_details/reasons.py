@@ -47,7 +47,9 @@ def _waiting_for(run: RunRow, dag: Dag | None, facts: WaitFacts, now: datetime) 
 
 
 def dag_reason(dag: DagRow, pauses: Sequence[PauseRow], zone: tzinfo | None) -> str:
-    """Return why a DAG's schedule starts no run now, or an empty text if the DAG has no schedule."""
+    """Return why nothing starts a run of a DAG now, or an empty text if the DAG has no schedule and no errors."""
+    if dag.errors:
+        return "its spec has errors"
     for pause in pauses:
         if pause.scope == "global":
             return str(_open_pause(pause))
