@@ -2,7 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import Concatenate, ParamSpec, TypeVar
+from inspect import Parameter, Signature, signature
+from typing import Any, Concatenate, ParamSpec, TypeVar, get_args
 
 from dagway.client.api_call import ApiCall
 
@@ -34,7 +35,7 @@ def method(build: Callable[P, ApiCall[T]]) -> Callable[Concatenate[Sender, P], T
     def send(client: Sender, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return client.send(build(*args, **kwargs))
 
-    send.__name__, send.__doc__ = build.__name__, build.__doc__
+    _describe(send, build)
     return send
 
 
@@ -44,5 +45,16 @@ def async_method(build: Callable[P, ApiCall[T]]) -> Callable[Concatenate[AsyncSe
     async def send(client: AsyncSender, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await client.send(build(*args, **kwargs))
 
-    send.__name__, send.__doc__ = build.__name__, build.__doc__
+    _describe(send, build)
     return send
+
+
+def _describe(send: Callable[..., Any], build: Callable[..., ApiCall[Any]]) -> None:
+    """Make ``help`` and editors show the parameters and the result of ``build`` for the method ``send``."""
+    send.__name__, send.__doc__ = build.__name__, build.__doc__
+    told = signature(build)
+    results = get_args(told.return_annotation)
+    send.__dict__["__signature__"] = told.replace(
+        parameters=[Parameter("self", Parameter.POSITIONAL_ONLY), *told.parameters.values()],
+        return_annotation=results[0] if results else Signature.empty,
+    )

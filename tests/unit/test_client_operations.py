@@ -57,6 +57,14 @@ def test_every_operation_has_a_method(client: type) -> None:
     assert {name for name in wanted if not callable(getattr(client, name, None))} == set()
 
 
+@pytest.mark.parametrize("client", [Client, AsyncClient])
+def test_a_program_that_asks_for_the_parameters_of_a_method_is_told_them(client: type[Client | AsyncClient]) -> None:
+    told = inspect.signature(client.start)
+
+    assert list(told.parameters) == ["self", "file_name", "params", "run_id", "singleton"]
+    assert told.return_annotation is str
+
+
 def test_the_methods_of_asyncio_are_coroutines() -> None:
     names = {method_name(each.id) for each in OPERATIONS if each.id not in STREAMS}
 
