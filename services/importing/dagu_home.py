@@ -10,7 +10,7 @@ from pathlib import Path
 from shared.errors import ConfigInvalid
 from shared.language.issues import Issues
 from shared.language.yaml.reader import YamlMap, read_yaml
-from shared.settings.dagu import plain_key, read_dagu_settings, state_folder
+from shared.settings.dagu import plain_key, read_dagu_settings, state_folder, with_variables
 
 __all__ = ["DaguHome", "attempts_of", "open_home", "read_optional", "sub_runs_of"]
 
@@ -97,7 +97,7 @@ def open_home(root: Path) -> DaguHome:
         found = read_dagu_settings({"DAGU_HOME": str(root)}, read_optional)
     except ValueError as error:
         raise ConfigInvalid(str(error)) from error
-    paths = _paths(root / "config.yaml")
+    paths = _paths(root)
     lines = {source: f"read from here if DAGU_HOME={root} is set" for _, source in found.texts.values()}
     ignored = {line.partition(" has no meaning")[0]: line.partition(" has ")[2] for line in found.ignored}
     state = state_folder(root)
@@ -152,8 +152,9 @@ def _has_files(folder: Path) -> bool:
     return any(each.is_file() for each in folder.rglob("*"))
 
 
-def _paths(path: Path) -> dict[str, Path]:
-    """Return the folders that the configuration names, by ``plain_key``."""
+def _paths(root: Path) -> dict[str, Path]:
+    """Return the folders that the configuration names, by ``plain_key``. Of variables they may have these two."""
+    path, environ = root / "config.yaml", {"DAGU_HOME": str(root), "HOME": str(Path.home())}
     documents = list(read_yaml(read_optional(path) or "", Issues()))
     value = documents[0].value if documents else None
     if not isinstance(value, YamlMap):
@@ -161,4 +162,5 @@ def _paths(path: Path) -> dict[str, Path]:
     inner = next((value[key] for key in value if key.lower() == "paths"), None)
     if not isinstance(inner, YamlMap):
         return {}
-    return {plain_key(key): Path(str(inner[key])).expanduser() for key in inner if inner[key]}
+    named = {plain_key(key): with_variables(str(inner[key]), environ) for key in inner if inner[key]}
+    return {key: Path(text).expanduser() for key, text in named.items()}

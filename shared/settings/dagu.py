@@ -6,6 +6,7 @@ not change what Dagway does.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from shared.language.issues import Issues, TooManyIssues
 from shared.language.yaml.reader import YamlList, YamlMap, read_yaml
 from shared.settings.options import OPTIONS
 
-__all__ = ["DaguSettings", "plain_key", "read_dagu_settings", "state_folder"]
+__all__ = ["DaguSettings", "plain_key", "read_dagu_settings", "state_folder", "with_variables"]
 
 _OLD_VARIABLES: Mapping[str, str] = {
     "DAGU_DAGS": "dags_dir",
@@ -80,6 +81,7 @@ _FILE_KEYS: Mapping[str, str] = {
 }
 """The settings here by the path of Dagu's key as ``plain_key`` returns it."""
 
+_PATHS = frozenset({"dags_dir", "suspend_dir", "base_config"})
 _LISTS_OF_MAPS = frozenset({"queues", "remote_nodes"})
 
 _WITHOUT: Mapping[str, str] = {
@@ -138,7 +140,8 @@ def read_dagu_settings(environ: Mapping[str, str], read: Callable[[Path], str | 
                 elif value not in (None, "", []):
                     if known in _LISTS_OF_MAPS and not _is_list_of_maps(value):
                         raise ValueError(f"{path}: {key}: must be a list of maps")
-                    texts[known] = _text(known, value), source
+                    written = _text(known, value)
+                    texts[known] = with_variables(written, environ) if known in _PATHS else written, source
     for variable in sorted(environ, key=lambda name: (name not in _OLD_VARIABLES, name)):
         if not variable.startswith("DAGU_") or variable == "DAGU_HOME" or not environ[variable]:
             continue
@@ -160,6 +163,14 @@ def state_folder(home: Path) -> Path:
     beside = home.parent.parent / ".local" / "share" / home.name
     is_xdg = home.parent.name == ".config" and not (home / "data").exists() and beside.is_dir()
     return beside if is_xdg else home
+
+
+def with_variables(path: str, environ: Mapping[str, str]) -> str:
+    """Return a path in Dagu's file with the values of its variables, as Dagu reads it: ``${DAGU_HOME}/dags``.
+
+    A variable that is not set stays as written, so that the error about the path names it.
+    """
+    return re.sub(r"\$(?:(\w+)|\{(\w+)\})", lambda found: environ.get(found[1] or found[2], found[0]), path)
 
 
 def plain_key(key: str) -> str:

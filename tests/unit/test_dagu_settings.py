@@ -33,6 +33,21 @@ def home(tmp_path: Path, text: str = "") -> dict[str, str]:
     return {"DAGU_HOME": str(tmp_path)}
 
 
+def test_paths_in_the_file_may_have_variables(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    paths = "{dagsDir: '${DAGU_HOME}/other', baseConfig: $DAGU_HOME/base.yaml, suspendFlagsDir: '${FLAGS}'}"
+    environ = home(tmp_path, f"paths: {paths}\nauth: {{basic: {{username: ann, password: a$FLAGS}}}}\n")
+
+    config = load_config({}, environ | {"FLAGS": str(tmp_path / "flags")})
+
+    assert (config.dags_dir, config.base_config) == (tmp_path / "other", tmp_path / "base.yaml")
+    assert config.suspend_dir == tmp_path / "flags"
+    assert config.auth_basic_password == "a$FLAGS", "Dagu reads only paths like this"
+    with pytest.raises(ConfigInvalid, match="FLAGS}/x' is not an existing folder"):
+        (tmp_path / "config.yaml").write_text("paths: {dagsDir: '${FLAGS}/x'}")
+        load_config({}, environ)
+
+
 def test_variables_win_over_the_file_and_ours_over_theirs(tmp_path: Path) -> None:
     other = tmp_path / "elsewhere"
     other.mkdir()

@@ -47,3 +47,17 @@ def test_runs_in_a_folder_of_another_name_are_imported_once(config: Config, home
 
     assert loaded == {"old/before": ("loaded", ""), "new/since": ("loaded", "")}
     assert again == {"old/before": ("unchanged", ""), "new/since": ("unchanged", "")}
+
+
+def test_the_configuration_may_name_folders_by_the_variable_of_the_home(config: Config, home: HomeOfDagu) -> None:
+    home.workflow("w", TWO)
+    home.run("w", "ended", TWO, 4, [ONE, SECOND])
+    (home.root / "dags").rename(home.root / "flows")
+    (home.root / "data").rename(home.root / "state")
+    paths = "{dagsDir: '${DAGU_HOME}/flows', dataDir: $DAGU_HOME/state}"
+    (home.root / "config.yaml").write_text(f"paths: {paths}\n")
+
+    report = brought(config, home)
+
+    assert report.refused == 0, list(report.as_text())
+    assert results(report, "run") == {"w/ended": ("loaded", "")}
