@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +13,7 @@ from services.importing.dagu_home import DaguHome, sub_runs_of
 from services.importing.past_runs import PastRun, children_of, past_run
 from services.importing.recorded import NotReadable, RecordedRun, read_run
 from services.scheduler.deciding import rows
+from services.scheduler.deciding.dag_folder.dag_files import read_data, text_of
 from services.scheduler.deciding.plans import spec_hash
 from shared.contracts.events import LogChunk, Stream
 from shared.ids import RUN_ID_RULE, new_run_id, new_token, valid_run_id
@@ -120,6 +122,9 @@ class _Reading:
         file, key, family = recorded.file, self._key(recorded), self.family
         location = Path(recorded.dag.location)
         stem = location.stem if location.parent == self._home.dags and not local else ""
+        if not recorded.dag.location and not called:
+            # Dagu records none for a run that it has queued.
+            stem = _file_with(recorded.dag.text, self._home.dags)
         spec = make_snapshot(recorded.dag.text, self._base, handlers=not called)
         loaded = _loaded(spec, stem)
         past = past_run(
@@ -173,6 +178,16 @@ class _Reading:
 @lru_cache(maxsize=512)
 def _loaded(spec: str, stem: str) -> LoadResult:
     return load(spec, file_name=stem)
+
+
+@lru_cache(maxsize=512)
+def _file_with(text: str, dags: Path) -> str:
+    """Return the name of the workflow file that has this text; empty if there is none."""
+    for path in sorted(dags.glob("*.y*ml")):
+        with suppress(OSError):
+            if text_of(read_data(path)) == text:
+                return path.stem
+    return ""
 
 
 def _logs_of(home: DaguHome, node: NodeFile) -> Iterator[tuple[Stream, Path]]:

@@ -68,9 +68,10 @@ class HomeOfDagu:
             **{key: self._timed(it, run_id, at) if key.startswith("on") else it for key, it in (more or {}).items()},
         }
         (attempt / "status.jsonl").write_text(json.dumps(facts) + "\n")
+        queued = status == 5
         dag = {
             "name": name,
-            "location": str(self.root / "dags" / f"{file or name}.yaml"),
+            "location": "" if queued else str(self.root / "dags" / f"{file or name}.yaml"),
             "env": None,
             "yamlData": base64.b64encode(text.encode()).decode(),
         }

@@ -61,3 +61,16 @@ def test_the_configuration_may_name_folders_by_the_variable_of_the_home(config: 
 
     assert report.refused == 0, list(report.as_text())
     assert results(report, "run") == {"w/ended": ("loaded", "")}
+
+
+def test_a_queued_run_belongs_to_the_workflow_file_with_its_text(config: Config, home: HomeOfDagu) -> None:
+    named = f"name: w\n{TWO}"
+    home.workflow("flow", named)
+    fresh = [{"name": "one", "status": 0}, {"name": "two", "status": 0}]
+    home.run("w", "stored", named, 5, fresh, startedAt="-")
+    home.run("w", "inline", TWO, 5, fresh, startedAt="-")
+
+    assert brought(config, home).refused == 0
+    with database(config) as connection:
+        rows = connection.execute(select(t.dag_runs.c.dag_run_id, t.dag_runs.c.file_name))
+        assert dict(map(tuple, rows)) == {"stored": "flow", "inline": None}
