@@ -1,6 +1,7 @@
 """The pages of the system and of its settings."""
 
 import json
+import re
 
 from playwright.sync_api import Browser, Route, expect
 
@@ -27,6 +28,13 @@ def test_a_worker_is_drained_and_resumed(look: Look, system: Deployment) -> None
             expect(row.locator(".badge").first).to_have_text("‖draining")
             page.get_by_role("link", name="Home").click()
             expect(page.get_by_role("region", name="Workers")).to_contain_text("draining")
+            system.client.create("undrained", "steps: ['true']\n")
+            system.client.start("undrained")
+            waits = page.get_by_role("listitem").filter(has_text="undrained r1").locator(".reason")
+            expect(waits).to_contain_text("a worker that takes new runs: local is draining")
+            # No part of it is taken for the name of a worker, such as "that".
+            expect(waits.get_by_role("link")).to_have_text(re.compile("^step cmd_1: a worker that .* is draining$"))
+            expect(page.get_by_role("link", name="0 workers")).to_have_class(re.compile("is-failed"))
             page.get_by_role("link", name="System", exact=True).click()
             row.get_by_role("button", name=f"Resume {worker}").click()
             expect(row).not_to_contain_text("Drained by")

@@ -6,7 +6,7 @@ import { badge } from "./status.js";
 import { clock } from "./time.js";
 
 // The API names runs in reasons as `dag/run`, and queues, pools and workers by a word before the name.
-const NAMED = /(?<time>\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d))|(?<kind>queue|pool|lock|rate limit|worker)\s(?!with )(?<name>[\w.\-]+)|(?<![\w.\-(])(?<dag>[\w.\-]+)\/(?<run>[\w.\-]+)/g;
+const NAMED = /(?<time>\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d))|(?<kind>queue|pool|lock|rate limit|worker)\s(?!with |that )(?<name>[\w.\-]+)|(?<![\w.\-(])(?<dag>[\w.\-]+)\/(?<run>[\w.\-]+)/g;
 const PLACES = { queue: ["queues"], pool: ["queues"], lock: ["queues"], "rate limit": ["queues"], worker: ["system"] };
 
 /** The reason as text, in which the names of runs, queues, pools and workers are links, and times are the browser's. */

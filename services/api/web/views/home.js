@@ -65,7 +65,7 @@ function counters({ counts, running, workers }) {
   const idle = running.filter((run) => run.waitingFor).length;
   const live = workers.filter((each) => each.live);
   const sum = (field) => live.reduce((total, each) => total + each[field], 0);
-  const counter = (label, value, href, tone) => h("a", { class: `counter ${value ? tone : ""}`, href, key: label },
+  const counter = (label, value, href, tone, none = "") => h("a", { class: `counter ${value ? tone : none}`, href, key: label },
     h("strong", {}, String(value)), " ", label);
   return h("nav", { class: "counters", "aria-label": "Counts" },
     counter("running", counts.running - idle, to(["runs"], { status: 1 }), "is-running"),
@@ -74,7 +74,7 @@ function counters({ counts, running, workers }) {
     counter("failed", counts.failed, to(["runs"], { status: 2 }), "is-failed"),
     counter("succeeded", counts.succeeded, to(["runs"], { status: 4 }), "is-succeeded"),
     counts.faultyDags > 0 && counter(counts.faultyDags === 1 ? "DAG with errors" : "DAGs with errors", counts.faultyDags, to(["dags"], { faulty: true }), "is-failed"),
-    counter(live.length === 1 ? "worker" : "workers", live.length, to(["system"]), live.length ? "" : "is-failed"),
+    counter(live.length === 1 ? "worker" : "workers", live.length, to(["system"]), "", "is-failed"),
     h("a", { class: "counter", href: to(["system"]), key: "slots" }, h("strong", {}, `${sum("busy")}/${sum("slots")}`), " slots busy"));
 }
 
