@@ -123,23 +123,24 @@ def test_a_calendar_has_the_fires_of_all_dags(stack: Stack) -> None:
         row = {"file_name": name, "dag_name": name, "expression": "0 * * * *", "outcome": outcome, **facts}
         add(stack, t.cron_slots, slot_at=NOW - timedelta(days=1), **row)
     early = NOW - timedelta(hours=2)
-    missed = {"file_name": "b", "dag_name": "b", "expression": "0 * * * *", "outcome": "missed"} | facts
-    add(stack, t.cron_slots, slot_at=early, until_at=NOW, **missed)
+    for name in ("b", "d"):
+        missed = {"file_name": name, "dag_name": name, "expression": "0 * * * *", "outcome": "missed"} | facts
+        add(stack, t.cron_slots, slot_at=early, until_at=NOW, **missed)
     for name in ("a", "b"):
         schedule = {"dag_version": 1, "zone": "UTC", "decided_until": NOW, "next_start_at": NOW + timedelta(hours=1)}
         add(stack, t.schedules, file_name=name, **schedule)
 
     days = {int(day["date"][-2:]): day for day in stack.get("/calendar")["days"]}
     shown = {day: tuple(days[day][kind] for kind in ("fired", "skipped", "missed", "planned")) for day in days}
-    assert [shown[day] for day in (22, 23, 24, 25)] == [(0, 0, 0, 0), (2, 1, 0, 0), (0, 0, 3, 0), (0, 0, 0, 3)]
+    assert [shown[day] for day in (22, 23, 24, 25)] == [(0, 0, 0, 0), (2, 1, 0, 0), (0, 0, 6, 0), (0, 0, 0, 3)]
     assert sum(day["planned"] for day in stack.get("/calendar?month=2026-02")["days"]) == 28 * 3
     assert stack.api("GET", "/calendar?month=x").get_json()["details"] == {"field": "month"}
 
     def listed(query: str) -> list[tuple[str, str]]:
         return [(each["fileName"], each["outcome"]) for each in stack.get(f"/slots?{query}")["slots"]]
 
-    assert listed("") == [("b", "missed"), ("a", "fired"), ("b", "fired"), ("c", "skipped")]
-    assert listed("since=2025-11-24T00:00:00Z&before=2025-11-25T00:00:00Z") == [("b", "missed")]
+    assert listed("") == [("b", "missed"), ("d", "missed"), ("a", "fired"), ("b", "fired"), ("c", "skipped")]
+    assert listed("since=2025-11-24T00:00:00Z&before=2025-11-25T00:00:00Z") == [("b", "missed"), ("d", "missed")]
     assert listed("outcome=fired&limit=1") == [("a", "fired")]
 
 

@@ -14,7 +14,7 @@ from tests.harness.databases import gateways_url
 from tests.harness.servers import PostgresServer
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
-ENDED, RUNNING, WAITING, QUEUED, CALLED = 20_000, 3000, 400, 5000, 3000
+ENDED, RUNNING, WAITING, QUEUED, CALLED, FIRES = 20_000, 3000, 400, 5000, 3000, 20_000
 HISTORY = """
     INSERT INTO specs VALUES ('h', 'steps: []', now());
     INSERT INTO dag_runs (run_key, dag_name, dag_run_id, spec_hash, status, version, last_seq, run_attempt, queue,
@@ -48,6 +48,10 @@ HISTORY = """
                CASE WHEN n % 100 = 7 THEN 'refused' ELSE 'done' END,
                CASE WHEN n % 5000 = 7 THEN 'not_found' WHEN n % 100 = 7 THEN 'forbidden' ELSE '' END, 1, '{}', '{}'
         FROM generate_series(1, :ended) n;
+    INSERT INTO cron_slots (file_name, kind, slot_at, expression, outcome, reason, dag_name, decided_at)
+        SELECT 'dag-' || n % 100, 'start', CAST(:now AS timestamptz) + n / 100 * interval '1 hour', '0 * * * *',
+               'fired', '', 'd', now()
+        FROM generate_series(1, :fires) n;
     INSERT INTO audit_links SELECT n, n, '', '' FROM generate_series(1, :ended) n;
     ANALYZE
 """
@@ -65,6 +69,7 @@ def rows_of(_postgres: PostgresServer) -> Iterator[RowsOf]:
     url = _postgres.create_migrated_database()
     engine = open_engine(url)
     values = {"now": NOW, "ended": ENDED, "running": RUNNING, "waiting": WAITING, "queued": QUEUED, "called": CALLED}
+    values["fires"] = FIRES
     with engine.begin() as connection:
         for statement in HISTORY.split(";"):
             given = {name: value for name, value in values.items() if f":{name}" in statement}
@@ -188,6 +193,13 @@ def test_the_runs_of_a_long_queue_are_counted_and_not_ranked(rows_of: RowsOf) ->
 
     # The running ones are ranked. They are few as a rule.
     assert rows_of(lambda reads: reads.queues(limit=50)) - counted < 4 * RUNNING
+
+
+def test_the_fires_of_a_month_are_counted_in_one_pass(rows_of: RowsOf) -> None:
+    # 100 DAGs are due in each hour.
+    counted = rows_of(lambda reads: reads.fire_counts(NOW + timedelta(hours=1), NOW + timedelta(days=31)))
+
+    assert FIRES // 2 < counted < FIRES + FIRES // 10
 
 
 def test_a_part_as_long_as_an_id_is_sought_without_a_walk_over_the_history(rows_of: RowsOf) -> None:

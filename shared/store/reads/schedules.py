@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, literal_column, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, bindparam, case, func, literal_column, or_, select, tuple_
 
 from shared.store import tables as t
 from shared.store.functions import bytewise
@@ -186,17 +186,16 @@ class ScheduleReads(Reader):
     def fire_counts(self, since: datetime, until: datetime, *, most: int = 150_000) -> tuple[FireTime, ...]:
         """Return the fires of all start schedules with ``since <= slot_at < until``: one for each time and outcome."""
         c = t.cron_slots.c
-        due = (c.kind == "start", c.slot_at >= since, c.slot_at < until, self._ours(c.file_name))
-        single = (
-            select(c.slot_at, c.outcome, func.count())
-            .where(*due, c.until_at.is_(None))
-            .group_by(c.slot_at, c.outcome)
+        # The expression matters only where it says which times the row stands for.
+        expression = case((c.until_at.is_not(None), c.expression), else_=literal_column("''")).label("expression")
+        query = (
+            select(c.slot_at, c.until_at, expression, c.outcome, func.count())
+            .where(c.kind == "start", c.slot_at >= since, c.slot_at < until, self._ours(c.file_name))
+            .group_by(c.slot_at, c.until_at, expression, c.outcome)
             .limit(most)
         )
-        spans = select(c.slot_at, c.until_at, c.expression, c.outcome).where(*due, c.until_at.is_not(None)).limit(most)
-        with self._snapshot() as connection:
-            found = [FireTime(at, None, "", outcome, count) for at, outcome, count in connection.execute(single)]
-            return tuple(found + [FireTime(*row) for row in connection.execute(spans)])
+        with self._statement() as connection:
+            return tuple(FireTime(*row) for row in connection.execute(query))
 
     def next_fire_at(self, file_name: str) -> datetime | None:
         """Return the next scheduled time of a DAG, or ``None`` if there is none."""
