@@ -28,6 +28,7 @@ from shared.errors import ConfigInvalid, StoreUnavailable
 from shared.private_files import private_file
 from shared.store.create_schema import create_tables
 from shared.store.engine import is_postgres, open_engine, store_errors
+from shared.store.migration_waits import waits_are_told
 from shared.store.tables import metadata
 from shared.store.time_limits import TimeLimits
 
@@ -108,7 +109,7 @@ def migrate(url: str, *, scripts: Path = SCRIPTS, stop: threading.Event | None =
         StoreUnavailable: the database is unavailable, or ``stop`` was set while the migration waited for others.
     """
     limits = TimeLimits(lock_s=_LOCK_WAIT_S)
-    engine = open_engine(url, pool_size=1, application_name="dagway migrate", limits=limits)
+    engine = open_engine(url, pool_size=2, application_name="dagway migrate", limits=limits)
     if not is_postgres(engine):
         path = Path(make_url(url).database or "")
         path.parent.mkdir(0o700, parents=True, exist_ok=True)
@@ -156,7 +157,8 @@ def _migrate_postgres(connection: Connection, scripts: Path, stop: threading.Eve
     connection.commit()
     while True:
         try:
-            return _upgrade(connection, scripts)
+            with waits_are_told(connection, stop):
+                return _upgrade(connection, scripts)
         except exc.DBAPIError as error:
             if getattr(error.orig, "pgcode", None) not in _LOCKED:
                 raise

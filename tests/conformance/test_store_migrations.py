@@ -283,7 +283,9 @@ def test_logs_and_messages_are_compressed_by_lz4(empty_url: str) -> None:
 
 
 @pytest.mark.parametrize("empty_url", ["postgres"], indirect=True)
-def test_an_index_is_made_while_others_write_and_again_if_that_failed(empty_url: str) -> None:
+def test_an_index_is_made_while_others_write_and_again_if_that_failed(
+    empty_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """Not on SQLite, where a migration is one transaction, and nothing else is running."""
     migrate(empty_url)
     engine = open_engine(empty_url)
@@ -303,9 +305,10 @@ def test_an_index_is_made_while_others_write_and_again_if_that_failed(empty_url:
             return bool(connection.exec_driver_sql(f"{query} AND {here}").scalar_one())
 
     with ThreadPoolExecutor(1) as pool, writer.begin():
-        writer.exec_driver_sql("UPDATE dag_runs SET status = 'failed'")
+        pid = writer.exec_driver_sql("UPDATE dag_runs SET status = 'failed' RETURNING pg_backend_pid()").scalar()
         migrated = pool.submit(migrate, empty_url)
         eventually(waits)
+        eventually(lambda: f"pid {pid}, dagway" in [vars(each).get("held_by") for each in caplog.records])
         # The migration waits for the open transaction; no other writer waits for the migration.
         with engine.begin() as connection:
             connection.exec_driver_sql("SET LOCAL lock_timeout = '60s'")
