@@ -1,6 +1,8 @@
 """What schedulers delete because it is old."""
 
+from collections import Counter
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -8,8 +10,13 @@ from sqlalchemy import Connection, Engine, event, select
 
 from services.scheduler.loops import housekeeping
 from services.scheduler.loops.housekeeping import Housekeeping
+from shared.errors import StaleVersion
 from shared.store import tables as t
+from shared.store.checks.verify import verify
 from shared.store.engine import open_engine, transaction
+from shared.store.reads.reader import Reads
+from shared.store.reads.stream import Place
+from shared.store.writes import history
 from shared.store.writes.transaction import Store
 from tests.conformance.store_rows import NOW, add, add_chunk, add_node, add_run
 
@@ -69,31 +76,94 @@ def test_old_runs_of_all_dags_end_though_none_starts_again(engine: Engine, monke
     assert logs == {"unused/young"}
 
 
-def test_one_transaction_deletes_few_runs_though_each_has_many_sub_runs(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Else the other writers of SQLite, and the event streams on Postgres, wait for a minute."""
-    monkeypatch.setattr(housekeeping, "_WITH_SUB_RUNS", 6)
+def _add_families(engine: Engine, *sizes: int) -> dict[str, int]:
+    """Insert old root runs with so many sub-runs; return the number of sub-runs by the key of the root run."""
     old = NOW - timedelta(days=31)
-    for root, sub_runs in enumerate([2, 2, 7, 0, 0, 4]):
+    added = {}
+    for root, sub_runs in enumerate(sizes):
         times: dict[str, Any] = {"created_at": old + timedelta(minutes=root), "finished_at": old + timedelta(hours=1)}
         key = add_run(engine, "d", str(root), **times)
+        add_node(engine, key, 0, "call", status="succeeded")
         for number in range(sub_runs):
-            add_run(engine, f"sub-{root}", str(number), root_key=key, parent_key=key, **times)
-    left = []
+            below = add_run(engine, f"sub-{root}", str(number), root_key=key, parent_key=key, parent_node=0, **times)
+            add_chunk(engine, 0, b"x", run_key=below, token=below)
+        added[key] = sub_runs
+    return added
+
+
+def test_a_transaction_deletes_few_runs_however_many_sub_runs_there_are(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the other writers of SQLite, and the event streams on Postgres, wait for seconds."""
+    monkeypatch.setattr(history, "_AT_ONCE", 6)
+    families = _add_families(engine, 2, 2, 7, 0, 0, 20)
+    left = [sum(families.values()) + len(families)]
 
     def look(connection: Connection) -> None:
         rows = connection.execute(select(t.dag_runs.c.root_key, t.dag_runs.c.run_key)).all()
-        roots = {row.run_key for row in rows if row.root_key is None}
-        assert {row.root_key for row in rows} <= {None, *roots}, "sub-runs without their root run"
-        left.append((len(roots), len(rows)))
+        below = Counter(row.root_key for row in rows)
+        roots = [row.run_key for row in rows if row.root_key is None]
+        assert {key: below[key] for key in roots} == {key: families[key] for key in roots}, "a run without its sub-runs"
+        left.append(len(rows))
 
     event.listen(engine, "commit", look)
     removed = Housekeeping(Store(engine), lambda: NOW, history_days=30).prune_all()
 
-    assert removed == 6
-    # The third goes with all its sub-runs, more than a transaction should delete: it could be retried without them.
-    assert left[:4] == [(4, 15), (3, 7), (1, 5), (0, 0)]
+    assert (removed, left[-1]) == (6, 0)
+    assert max(before - later for before, later in pairwise(left)) <= 6
+
+
+@pytest.mark.parametrize("pieces", [0, 1, 2])
+def test_nothing_shows_a_run_of_which_a_part_is_deleted(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, pieces: int
+) -> None:
+    monkeypatch.setattr(history, "_AT_ONCE", 3)
+    (key,) = _add_families(engine, 7)
+    change = {"seq": 1, "at": NOW, "node": None, "was": "running", "became": "succeeded", "why": "", "by": "w"}
+    add(engine, t.transitions, *({**change, "run_key": each, "txid": 1, "pos": 0} for each in (key, "sub-0/6")))
+    reads = Reads(engine)
+
+    with Store(engine).begin() as tx:
+        assert tx.history.remove([key])
+    for _ in range(pieces):
+        with Store(engine).begin() as tx:
+            assert tx.history.remove_more() == 3
+
+    with transaction(engine) as connection:
+        assert len(connection.execute(select(t.dag_runs)).all()) == 8 - 3 * pieces
+    assert not reads.runs()
+    assert not reads.recent_runs("d")
+    assert [reads.run("d", name) for name in ("0", key, "latest")] == [None, None, None]
+    assert not reads.changes(Place(0, 0), limit=10)
+    assert not [each for each in verify(engine, NOW, 10, only=["sub-run-parent", "run-unique"]) if each.count]
+    # The id is free.
+    add_run(engine, "d", "0", run_key="again")
+    found = reads.run("d", "0")
+    assert found is not None
+    assert found.run_key == "again"
+
+
+def test_who_remembers_a_run_that_was_removed_cannot_change_it(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "_AT_ONCE", 3)
+    (key,) = _add_families(engine, 7)
+    with Store(engine).begin() as tx:
+        tx.history.remove([key])
+
+    with pytest.raises(StaleVersion), Store(engine).begin() as tx:
+        tx.runs.save([{"run_key": key, "status": "running"}], {key: 1})
+
+
+def test_what_an_ended_scheduler_has_left_of_a_run_is_deleted(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "_AT_ONCE", 3)
+    families = _add_families(engine, 7, 4)
+    with Store(engine).begin() as tx:
+        tx.history.remove(list(families))
+
+    assert Housekeeping(Store(engine), lambda: NOW).remove_left() == 13
+
+    with transaction(engine) as connection:
+        assert not connection.execute(select(t.dag_runs)).all()
+        assert not connection.execute(select(t.log_chunks)).all()
 
 
 def test_a_guesser_who_is_forgotten_meanwhile_counts_from_nothing(migrated_database_url: str) -> None:

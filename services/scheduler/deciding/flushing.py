@@ -40,8 +40,10 @@ class PendingRows:
         """The time at which each timer is due, by ``(run key, node, kind)``."""
         self.pools = PoolChanges()
 
-    def flush(self, tx: Transaction, runs: Iterable[LoadedRun], *, unlocked: Collection[str] = ()) -> None:
+    def flush(self, tx: Transaction, runs: Iterable[LoadedRun], *, unlocked: Collection[str] = ()) -> bool:
         """Write the runs of a batch and all rows collected here. ``unlocked``: keys of runs that are not locked yet.
+
+        Return whether the rows of a removed run are left to delete.
 
         Raises:
             StaleVersion: another transaction has changed a run since it was loaded; the caller must roll back.
@@ -80,7 +82,7 @@ class PendingRows:
                 if key not in ended
             ]
         )
-        tx.history.remove(sorted(deleted))
+        return tx.history.remove(sorted(deleted))
 
     def _changed_nodes(self, changed: Iterable[tuple[LoadedRun, Run]]) -> list[dict[str, Any]]:
         """Return the rows of the nodes that changed. With each run comes its state in the database."""

@@ -71,6 +71,8 @@ class PostCommit:
     """Whether a pause began or ended."""
     started: dict[str, int] = field(default_factory=dict)
     """``histRetentionDays`` by DAG name, for each DAG with a run that started or was retried."""
+    removed: bool = False
+    """Whether a removed run has sub-runs that are left to delete."""
     audited: bool = False
     """Whether the audit log has new entries, which must be linked."""
     rules: bool = False

@@ -134,7 +134,7 @@ class Transactor:
                 batch.runs.confirm()
                 logs = LogQuotas(tx, batch.now, self.memory.rules)
                 batch.pending.log_chunks = logs.cut(batch.pending.log_chunks)
-                batch.pending.flush(tx, batch.runs.entries(), unlocked=batch.runs.unlocked)
+                batch.after.removed = batch.pending.flush(tx, batch.runs.entries(), unlocked=batch.runs.unlocked)
                 logs.count()
         except BaseException as error:
             if isinstance(error, StoreUnavailable) and not isinstance(error, RowsLocked):

@@ -44,11 +44,7 @@ Longer than schedulers remember that a text is stored (``Plans``), and longer th
 _SPECS_AT_ONCE = 1000
 """How many specs one transaction marks."""
 _AT_ONCE = 100
-"""How many runs or specs one transaction deletes. Transactions are short, so that others can write."""
-_WITH_SUB_RUNS = 500
-"""How many runs one transaction deletes at most, sub-runs included. But a root run goes with all its sub-runs: in
-between, it could be looked at and retried.
-"""
+"""How many root runs or specs one transaction deletes. Transactions are short, so that others can write."""
 _MOST_DAYS = 100_000
 """A longer ``histRetentionDays`` means for ever: the calendar has no days so long ago."""
 _LOOK_AGAIN_S = 60
@@ -67,11 +63,18 @@ class Housekeeping:
         self._history_days = history_days
         self._lock = threading.Lock()
         self._awake = threading.Event()
+        self._stop = threading.Event()
+        self._left = threading.Event()
+        """Removed runs may have rows left to delete, perhaps since before this process started."""
+        self._left.set()
         self._started: dict[str, int] = {}
         self._looked: dict[str, float] = {}
         """When each DAG's history was pruned, if that is not longer ago than ``_LOOK_AGAIN_S``; oldest first."""
 
     def follow(self, after: PostCommit) -> None:
+        if after.removed:
+            self._left.set()
+            self._awake.set()
         self.started(after.started)
 
     def started(self, dags: Mapping[str, int]) -> None:
@@ -126,16 +129,29 @@ class Housekeeping:
 
     def _prune(self, dag_name: str | None, before: datetime) -> int:
         removed = 0
-        while True:
+        while not self._stop.is_set():
             with self._store.begin() as tx:
                 history = tx.history
-                keys = history.expired(dag_name, before, _AT_ONCE, most=_WITH_SUB_RUNS)
-                history.remove(keys)
+                keys = history.expired(dag_name, before, _AT_ONCE)
+                left = history.remove(keys)
             removed += len(keys)
+            if left:
+                self._left.set()
+                self.remove_left()
             if not keys:
                 break
         if removed:
             _log.info("history.pruned", extra={"dag": dag_name or "*", "runs": removed})
+        return removed
+
+    def remove_left(self) -> int:
+        """Delete what is left of removed runs with many sub-runs, in short transactions; return how many runs."""
+        removed, found = 0, int(self._left.is_set())
+        self._left.clear()
+        while found and not self._stop.is_set():
+            with self._store.begin() as tx:
+                found = tx.history.remove_more()
+            removed += found
         return removed
 
     def tidy(self) -> int:
@@ -166,6 +182,7 @@ class Housekeeping:
 
     def run(self, stop: threading.Event) -> None:
         """Run until ``stop``; the body of a background thread."""
+        self._stop = stop
         next_tidy = next_specs = time.monotonic() + _EVERY_S
         while not stop.is_set():
             self._awake.wait(max(0.0, min(next_tidy, next_specs) - time.monotonic()))
@@ -173,15 +190,19 @@ class Housekeeping:
                 if self._awake.is_set():
                     self._awake.clear()
                     self.prune()
+                    self.remove_left()
                 if time.monotonic() >= next_tidy:
                     self.tidy()
                     self.forget_workers()
                     self.prune_all()
+                    self._left.set()  # the scheduler that was deleting may have ended
+                    self.remove_left()
                     next_tidy = time.monotonic() + _EVERY_S
                 if time.monotonic() >= next_specs:
                     self.forget_specs()
                     next_specs = time.monotonic() + _SPECS_EVERY_S
             except StoreUnavailable as error:
                 _log.warning("housekeeping.waits", extra={"error": str(error)})
+                self._left.set()
                 self._awake.set()
                 stop.wait(1)

@@ -8,6 +8,7 @@ from shared.contracts.follow_ups import FOLLOW_UP
 from shared.status import NodeStatus, RunStatus
 from shared.store import tables as t
 from shared.store.checks.base import BY_HAND, StoreSnapshot, Violation, check
+from shared.store.queries.runs import not_removed
 
 __all__ = ["CHECKS"]
 
@@ -127,6 +128,8 @@ def _parents(snapshot: StoreSnapshot) -> Iterator[Violation]:
             .outerjoin(t.nodes, and_(t.nodes.c.run_key == r.parent_key, t.nodes.c.idx == r.parent_node))
         )
         .where(or_(r.root_key.is_not(None), r.parent_key.is_not(None)))
+        # A removed run, and the sub-runs that are left of it, are being deleted.
+        .where(not_removed(t.dag_runs, root))
     )
     for row in snapshot.rows(query):
         for what, found in (("root run", "root_found"), ("parent run", "parent_found"), ("calling step", "idx")):

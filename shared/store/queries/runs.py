@@ -13,14 +13,22 @@ __all__ = [
     "IS_ROOT",
     "NEWEST_FIRST",
     "QUEUED",
+    "REMOVED",
     "RUNNING",
     "USUAL_ID",
     "newest_key",
+    "not_removed",
 ]
 
 RUNNING: ColumnElement[str] = literal_column("'running'")
 QUEUED: ColumnElement[str] = literal_column("'queued'")
 """``RUNNING`` and ``QUEUED`` are literals, because SQLite does not use a partial index for a bound parameter."""
+
+REMOVED = "removed"
+"""The ``root_key`` of root runs that are removed, while the rows of their many sub-runs are deleted piece by piece.
+
+They are no root runs any more, so whoever reads runs by name, or in lists, does not find them.
+"""
 
 USUAL_ID = 36
 """The length of the run ids that Dagway makes itself."""
@@ -34,6 +42,11 @@ IS_ROOT = func.coalesce(t.dag_runs.c.root_key, "") == ""
 Use them in queries for running or queued runs only: otherwise SQLite would scan the index of the whole history
 instead of the small index of running or queued runs.
 """
+
+
+def not_removed(runs: FromClause, root: FromClause) -> ColumnElement[bool]:
+    """Return the condition that a run is not removed. ``root`` is outer joined by its ``root_key``."""
+    return func.coalesce(root.c.root_key, runs.c.root_key, "") != REMOVED
 
 
 def _newest_first(runs: FromClause) -> tuple[ColumnElement[object], ColumnElement[str]]:

@@ -13,6 +13,7 @@ from sqlalchemy import and_, select, tuple_
 
 from shared.store import tables as t
 from shared.store.functions import open_transactions_from
+from shared.store.queries.runs import not_removed
 from shared.store.reads.base import AnySelect, Reader
 
 __all__ = ["ChangeRow", "DagVersionRow", "Place", "StreamReads"]
@@ -145,4 +146,5 @@ def _select_changes(*, settled: bool = True) -> AnySelect:
         root.c.dag_run_id.label("root_id"),
         t.nodes.c.name.label("node_name"),
     ).select_from(joined)
+    query = query.where(not_removed(t.dag_runs, root))
     return query.where(_x.txid < open_transactions_from()) if settled else query

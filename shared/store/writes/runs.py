@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import bindparam, delete, func, select, text, tuple_, union_all
+from sqlalchemy import bindparam, delete, func, select, text, tuple_, union_all, update
 
 from shared.clock import utc_now
 from shared.errors import StaleVersion
@@ -12,7 +12,7 @@ from shared.store import tables as t
 from shared.store.engine import for_update, is_postgres
 from shared.store.functions import transaction_number
 from shared.store.queries.run_totals import save_changes
-from shared.store.queries.runs import BY_DAG, QUEUED, RUNNING, newest_key
+from shared.store.queries.runs import BY_DAG, QUEUED, REMOVED, RUNNING, newest_key
 from shared.store.sqlite_driver import execute_on_sqlite
 from shared.store.writes.base import FoundRow, NewRow, Writer
 from shared.store.writes.bulk import Changes, Locks, Part, Rows, write
@@ -187,3 +187,12 @@ class RunWrites(Writer):
             for table in _WITHOUT_CASCADE:
                 self._connection.execute(delete(table).where(table.c.run_key.in_(keys)))
             self._connection.execute(delete(t.dag_runs).where(t.dag_runs.c.run_key.in_(keys)))
+
+    def set_aside(self, keys: Sequence[str]) -> None:
+        """Make root runs ones that are found by no name and in no list, as if they had been deleted."""
+        if keys:
+            c = t.dag_runs.c
+            self._connection.execute(save_changes(keys, utc_now() - CHANGES_KEPT))
+            # Whoever still knows such a run must read it again. Its id is free for another run of its DAG.
+            changed = {"root_key": REMOVED, "dag_run_id": c.run_key, "version": c.version + 1}
+            self._connection.execute(update(t.dag_runs).where(c.run_key.in_(keys)).values(changed))
