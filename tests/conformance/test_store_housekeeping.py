@@ -166,6 +166,29 @@ def test_what_an_ended_scheduler_has_left_of_a_run_is_deleted(engine: Engine, mo
         assert not connection.execute(select(t.log_chunks)).all()
 
 
+def test_a_transaction_forgets_few_commands_however_many_are_old(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After days without a scheduler there may be millions: more than one statement may delete in its time."""
+    monkeypatch.setattr(housekeeping, "_REPLIES_AT_ONCE", 2)
+    command = {"type": "run.start", "body_hash": "h", "outcome": "recorded", "reply": {}}
+    secret = command | {"type": "key.create"}
+    old, young = NOW - timedelta(days=9), NOW - timedelta(days=7)
+    for number, (row, at) in enumerate([(secret, old)] * 3 + [(command, old)] * 5 + [(command, young)]):
+        add(engine, t.inbox, {"command_id": str(number), "at": at, **row})
+    left = [9]
+
+    def look(connection: Connection) -> None:
+        left.append(len(connection.execute(select(t.inbox.c.command_id)).all()))
+
+    event.listen(engine, "commit", look)
+    monkeypatch.setattr(housekeeping, "_MAKE_SECRETS", ("key.create",))
+
+    assert Housekeeping(Store(engine), lambda: NOW).tidy() == 5
+
+    assert left == [9, 7, 5, 4]
+
+
 def test_a_guesser_who_is_forgotten_meanwhile_counts_from_nothing(migrated_database_url: str) -> None:
     engine, other = open_engine(migrated_database_url), open_engine(migrated_database_url)
     add(engine, t.login_failures, {"guesser": "g", "level": 9.0, "at": NOW, "wait_until": NOW})

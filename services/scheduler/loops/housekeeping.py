@@ -28,6 +28,8 @@ _REPLIES_KEPT = COMMAND_LIFETIME + CLOCK_MARGIN
 
 While a replayed command would still be accepted, its outcome is kept, so the replay is recognised.
 """
+_REPLIES_AT_ONCE = 1000
+"""How many of them one transaction deletes: after days without a scheduler, or a restore, there may be millions."""
 _MAKE_SECRETS = (CreateApiKey.type, CreateWebhook.type, RegenerateWebhook.type)
 """Commands that are never forgotten: a gateway derives their secret from the Idempotency-Key, so if that was used again
 after the secret was revoked, the same secret would be valid again.
@@ -156,8 +158,15 @@ class Housekeeping:
 
     def tidy(self) -> int:
         """Delete outcomes of commands older than ``_REPLIES_KEPT``, but those in ``_MAKE_SECRETS``; return how many."""
-        with self._store.begin() as tx:
-            return tx.commands.forget_replies(self._clock() - _REPLIES_KEPT, keep=_MAKE_SECRETS)
+        before = self._clock() - _REPLIES_KEPT
+        removed = 0
+        while not self._stop.is_set():
+            with self._store.begin() as tx:
+                found = tx.commands.forget_replies(before, keep=_MAKE_SECRETS, most=_REPLIES_AT_ONCE)
+            removed += found
+            if found < _REPLIES_AT_ONCE:
+                break
+        return removed
 
     def forget_workers(self) -> int:
         """Delete the workers that are gone for ``_WORKERS_KEPT``; return how many."""

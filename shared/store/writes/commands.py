@@ -77,10 +77,11 @@ class CommandWrites(Writer):
         rows = self._connection.execute(_STORED, {"files": list(file_names)})
         return {file: StoredDag(text_hash, errors) for file, text_hash, errors in rows}
 
-    def forget_replies(self, before: datetime, *, keep: Collection[str]) -> int:
-        """Delete the outcomes of commands recorded before that time; return how many.
+    def forget_replies(self, before: datetime, *, keep: Collection[str], most: int) -> int:
+        """Delete the outcomes of up to ``most`` commands recorded before that time; return how many.
 
         Commands of the types in ``keep`` that were carried out are never forgotten.
         """
         kept = and_(_i.type.in_(keep), _i.outcome == "recorded")
-        return self._connection.execute(delete(t.inbox).where(_i.at < before, not_(kept))).rowcount
+        old = select(_i.command_id).where(_i.at < before, not_(kept)).order_by(_i.at).limit(most)
+        return self._connection.execute(delete(t.inbox).where(_i.command_id.in_(old))).rowcount
