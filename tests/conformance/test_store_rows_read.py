@@ -14,7 +14,7 @@ from tests.harness.databases import gateways_url
 from tests.harness.servers import PostgresServer
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
-ENDED, RUNNING, WAITING, QUEUED, CALLED, FIRES = 20_000, 3000, 400, 5000, 3000, 20_000
+ENDED, RUNNING, WAITING, QUEUED, CALLED, FIRES = 20_000, 3000, 400, 5000, 20_000, 20_000
 HISTORY = """
     INSERT INTO specs VALUES ('h', 'steps: []', now());
     INSERT INTO dag_runs (run_key, dag_name, dag_run_id, spec_hash, status, version, last_seq, run_attempt, queue,
@@ -60,7 +60,13 @@ HISTORY = """
 class RowsOf(Protocol):
     """Returns how many rows the statements of a read look at, in all steps of their plans."""
 
-    def __call__(self, ask: Callable[[Reads], object], setting: str = ..., /) -> int: ...
+    def __call__(
+        self,
+        ask: Callable[[Reads], object],
+        setting: str = ...,
+        count: Callable[[dict[str, Any]], Iterator[int]] = ...,
+        /,
+    ) -> int: ...
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +89,11 @@ def rows_of(_postgres: PostgresServer) -> Iterator[RowsOf]:
         reader, "before_cursor_execute", lambda c, _cursor, sql, given, *_: sent.append((c.engine, sql, given))
     )
 
-    def rows(ask: Callable[[Reads], object], setting: str = "RESET enable_bitmapscan") -> int:
+    def rows(
+        ask: Callable[[Reads], object],
+        setting: str = "RESET enable_bitmapscan",
+        count: Callable[[dict[str, Any]], Iterator[int]] = _looked_at,
+    ) -> int:
         sent.clear()
         ask(reads)
         asked = [each for each in sent if each[1].startswith(("SELECT", "WITH")) and "FROM" in each[1]]
@@ -93,7 +103,7 @@ def rows_of(_postgres: PostgresServer) -> Iterator[RowsOf]:
             with of_workspace.connect() as connection:
                 connection.exec_driver_sql(setting)
                 explained = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", given).scalar_one()  # type: ignore[arg-type]
-            found += sum(_looked_at(explained[0]["Plan"]))
+            found += sum(count(explained[0]["Plan"]))
         return found
 
     yield rows
@@ -106,6 +116,14 @@ def _looked_at(plan: dict[str, Any]) -> Iterator[int]:
     yield round((plan["Actual Rows"] + removed) * plan["Actual Loops"])
     for below in plan.get("Plans", ()):
         yield from _looked_at(below)
+
+
+def _expected(plan: dict[str, Any]) -> Iterator[int]:
+    """Yield how many rows Postgres expects of the scan in ``newest_key``."""
+    if plan.get("Alias") == "other":
+        yield plan["Plan Rows"]
+    for below in plan.get("Plans", ()):
+        yield from _expected(below)
 
 
 def test_a_line_for_a_lock_is_counted_once_for_all_runs_in_it(rows_of: RowsOf) -> None:
@@ -141,6 +159,13 @@ def test_the_root_runs_of_a_dag_are_found_without_its_sub_runs(
 
     assert rows_of(lambda reads: found.append(len(ask(reads)))) < most
     assert found == [1]
+
+
+def test_postgres_does_not_take_sub_runs_for_root_runs_of_their_dag(rows_of: RowsOf) -> None:
+    # Else it would look for the newest one among the root runs of all DAGs, once these are many.
+    expected = rows_of(lambda reads: reads.run("called", "latest"), "RESET enable_bitmapscan", _expected)
+
+    assert expected < CALLED // 20
 
 
 def test_steps_that_wait_for_approval_are_sought_among_the_active_runs(rows_of: RowsOf) -> None:

@@ -1,6 +1,6 @@
 """Conditions of queued, running and root runs, the order of a DAG's runs, and its newest run."""
 
-from sqlalchemy import ColumnElement, FromClause, ScalarSelect, func, literal_column, select
+from sqlalchemy import BindParameter, ColumnElement, FromClause, ScalarSelect, func, literal_column, select
 
 from shared.store import tables as t
 from shared.store.functions import bytewise
@@ -73,6 +73,9 @@ _other = t.dag_runs.alias("other")
 
 def newest_key(dag_name: ColumnElement[str]) -> ScalarSelect[str]:
     """Select the key of a DAG's newest root run. Reads one index entry, even if the DAG has many runs."""
-    newest = select(_other.c.run_key).where(_other.c.dag_name == dag_name, _other.c.root_key.is_(None))
+    # A subquery: of a DAG that has very many sub-runs and is known to Postgres, it expects many root runs, so it would
+    # look for the newest one among those of all DAGs.
+    name = select(dag_name).scalar_subquery() if isinstance(dag_name, BindParameter) else dag_name
+    newest = select(_other.c.run_key).where(_other.c.dag_name == name, _other.c.root_key.is_(None))
     # A literal: for a parameter, Postgres assumes that many rows are wanted, and plans a prepared statement each time.
     return newest.order_by(*_newest_first(_other)).limit(literal_column("1")).scalar_subquery()
