@@ -137,5 +137,7 @@ def main() -> None:
         if error.errno not in _OUTSIDE:
             raise
         give_up_output()
-        _Failure(f"{error.filename or 'cannot write'}: {error.strerror}").show()
+        # Of no file: the program is in a folder that was removed, or cannot print.
+        what = error.filename or ("the current folder" if error.errno == errno.ENOENT else "cannot write")
+        _Failure(f"{what}: {error.strerror}").show()
         sys.exit(FAILED)

@@ -129,6 +129,14 @@ def test_a_file_in_the_place_of_a_folder_ends_a_command_with_one_line(tmp_path: 
         assert re.fullmatch(f"(.*\n)*dagway: {said}\n", done.stderr), done.stderr
 
 
+def test_a_current_folder_that_was_removed_ends_a_command_with_one_line(tmp_path: Path) -> None:
+    (gone := tmp_path / "gone").mkdir()
+    there = f"cd {gone} && rmdir {gone} && exec {OWN_PROGRAM} ls"
+    done = subprocess.run(["sh", "-c", there], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (1, "dagway: the current folder: No such file or directory\n")
+
+
 def test_a_reader_that_has_seen_enough_ends_a_command_without_a_word() -> None:
     command = subprocess.Popen([OWN_PROGRAM, "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert command.stdout is not None
