@@ -124,7 +124,7 @@ class _Reading:
         stem = location.stem if location.parent == self._home.dags and not local else ""
         if not recorded.dag.location and not called:
             # Dagu records none for a run that it has queued.
-            stem = _file_with(recorded.dag.text, self._home.dags)
+            stem = _file_with(recorded.dag.text, recorded.dag.name, self._home.dags)
         spec = make_snapshot(recorded.dag.text, self._base, handlers=not called)
         loaded = _loaded(spec, stem)
         past = past_run(
@@ -181,9 +181,9 @@ def _loaded(spec: str, stem: str) -> LoadResult:
 
 
 @lru_cache(maxsize=512)
-def _file_with(text: str, dags: Path) -> str:
-    """Return the name of the workflow file that has this text; empty if there is none."""
-    for path in sorted(dags.glob("*.y*ml")):
+def _file_with(text: str, name: str, dags: Path) -> str:
+    """Return the name of the workflow file that has this text, best that of its DAG; empty if there is none."""
+    for path in sorted(dags.glob("*.y*ml"), key=lambda one: (one.stem != name, one)):
         with suppress(OSError):
             if text_of(read_data(path)) == text:
                 return path.stem

@@ -11,6 +11,8 @@ from tests.unit.importing.test_dagu import ONE, SECOND, TWO, brought, config, da
 
 __all__ = ["config", "home"]
 
+ALONE = "steps: [{name: one, command: echo}]\n"
+
 
 def test_a_home_without_dagu_home_is_in_two_folders(config: Config, tmp_path: Path) -> None:
     home = HomeOfDagu(tmp_path / ".config/dagu", tmp_path / ".local/share/dagu")
@@ -66,11 +68,14 @@ def test_the_configuration_may_name_folders_by_the_variable_of_the_home(config: 
 def test_a_queued_run_belongs_to_the_workflow_file_with_its_text(config: Config, home: HomeOfDagu) -> None:
     named = f"name: w\n{TWO}"
     home.workflow("flow", named)
+    for copy in ("copy", "original"):
+        home.workflow(copy, ALONE)
     fresh = [{"name": "one", "status": 0}, {"name": "two", "status": 0}]
     home.run("w", "stored", named, 5, fresh, startedAt="-")
     home.run("w", "inline", TWO, 5, fresh, startedAt="-")
+    home.run("original", "one-of-two", ALONE, 5, fresh[:1], startedAt="-")
 
     assert brought(config, home).refused == 0
     with database(config) as connection:
         rows = connection.execute(select(t.dag_runs.c.dag_run_id, t.dag_runs.c.file_name))
-        assert dict(map(tuple, rows)) == {"stored": "flow", "inline": None}
+        assert dict(map(tuple, rows)) == {"stored": "flow", "inline": None, "one-of-two": "original"}
