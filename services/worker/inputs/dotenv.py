@@ -62,7 +62,7 @@ def read_dotenv(
             continue
         except (OSError, UnicodeDecodeError) as error:
             # Linux looks for a descriptor, and ``reach`` at the path, before anybody looks for the file.
-            if not os.path.exists(file):  # noqa: PTH110
+            if _is_missing(file):
                 continue
             if isinstance(error, OSError) and error.errno in _NOT_THE_FILE:
                 raise InvalidInput(f"cannot read {file} now: {error.strerror}") from error
@@ -75,6 +75,15 @@ def read_dotenv(
         except ExpansionError as error:
             _log.warning("dotenv.unreadable", extra={"path": file, "error": str(error)})
     return found
+
+
+def _is_missing(file: str) -> bool:
+    """Return whether there certainly is no such file: none is seen in a folder that this process may not enter."""
+    try:
+        os.stat(file)  # noqa: PTH116
+    except OSError as error:
+        return isinstance(error, FileNotFoundError | NotADirectoryError)
+    return False
 
 
 def parse_dotenv(text: str, outer: Mapping[str, str]) -> dict[str, str]:

@@ -47,6 +47,14 @@ def test_a_dotenv_file_that_a_run_may_not_name_is_reported_only_if_it_is_there(
     assert [each.getMessage() for each in caplog.records] == ["dotenv.unreadable"]
 
 
+def test_a_dotenv_file_that_nobody_can_look_at_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Like one in a folder that the worker may not enter, of which it cannot know either whether it is there."""
+    (tmp_path / ".env").symlink_to(".env")
+
+    assert read_dotenv([".env"], [tmp_path], {}, Reach()) == {}
+    assert [each.getMessage() for each in caplog.records] == ["dotenv.unreadable"]
+
+
 def test_a_step_cannot_identify_itself_by_a_key_that_only_the_worker_may_read(tmp_path: Path) -> None:
     (private := tmp_path / "private").mkdir()
     (folder := tmp_path / "run").mkdir()
