@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from services.cli.output.terminal import say
+from shared.foreign_json import read_json
 from shared.language.file_names import EXTENSIONS
 
 __all__ = ["PARAMS_ARGUMENT", "PARAMS_OPTION", "QUIET", "RUN_ID", "dag_name", "dagu_flags", "params_text"]
@@ -67,7 +68,7 @@ def params_text(arguments: Sequence[str], option: str = "") -> str:
     "".join(arguments).encode()  # Raises an error here if an argument is not UTF-8 text.
     if len(arguments) == 1 and arguments[0].lstrip()[:1] in ("{", "["):
         with suppress(ValueError):
-            json.loads(arguments[0])
+            read_json(arguments[0])
             return arguments[0]
     pairs = [re.fullmatch(r"([A-Za-z_][A-Za-z0-9_.-]*)=(.*)", each, re.DOTALL) for each in arguments]
     if not re.search(r'["\\$`]', "".join(arguments)):

@@ -62,7 +62,7 @@ def apply_schema(
         raise InvalidInput(f"parameter validation failed: {'; '.join(texts)}")
     texts_given = dict(params)
     order = [*(name for name in properties if name in given), *(name for name in given if name not in properties)]
-    return tuple((name, texts_given.get(name, json_scalar_text(given[name]))) for name in order)
+    return tuple((name, texts_given[name] if name in texts_given else json_scalar_text(given[name])) for name in order)
 
 
 def _errors(schema: dict[str, Any], given: dict[str, Any], reference: str, outbound: OutboundPolicy) -> list[Any]:
