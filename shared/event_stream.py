@@ -1,11 +1,11 @@
 """Server-Sent Events, as clients of the API read them."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["EventParser", "StreamEvent", "parse_events"]
+__all__ = ["EventParser", "StreamEvent"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,3 @@ class EventParser:
             data = "\n".join(value for name, _, value in lines if name == "data")
             if event_id or data:
                 yield StreamEvent(event_id, json.loads(data) if data else None)
-
-
-def parse_events(pieces: Iterable[bytes]) -> Iterator[StreamEvent]:
-    """Yield the events in the pieces of a stream."""
-    parser = EventParser()
-    for piece in pieces:
-        yield from parser.feed(piece)

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from services.cli.errors import GatewayUnreachable
 from services.cli.remote.patience import Patience
-from shared.event_stream import StreamEvent, parse_events
+from shared.event_stream import EventParser, StreamEvent
 
 __all__ = ["EventSource", "follow"]
 
@@ -43,13 +43,13 @@ def follow(
             pieces = source.stream(path, last_id)
             if pieces is None:
                 return
-            wait_s = _FIRST_PAUSE_S
-            for event in parse_events(pieces):
+            wait_s, parser = _FIRST_PAUSE_S, EventParser()
+            for piece in pieces:
                 patience.found()
-                last_id = event.id or last_id
-                if event.data is not None:
-                    yield event
-            patience.found()
+                for event in parser.feed(piece):
+                    last_id = event.id or last_id
+                    if event.data is not None:
+                        yield event
             pause(_FIRST_PAUSE_S)  # a gateway that stops ends the stream at once
         except GatewayUnreachable as error:
             patience.lost(error)

@@ -14,7 +14,7 @@ from services.cli.log_tail import LogTail
 from services.cli.remote.event_stream import follow
 from services.cli.remote.logs import follow_logs
 from services.cli.remote.patience import Patience
-from shared.event_stream import StreamEvent, parse_events
+from shared.event_stream import EventParser, StreamEvent
 
 
 def framed(number: int) -> bytes:
@@ -27,7 +27,8 @@ def test_events_are_read_wherever_the_pieces_of_the_stream_end(cuts: list[int]) 
     places = sorted({0, *[min(cut, len(whole)) for cut in cuts], len(whole)})
     pieces = [whole[begin:end] for begin, end in pairwise(places)]
 
-    assert [event.data["n"] for event in parse_events(pieces)] == list(range(5))
+    parser = EventParser()
+    assert [event.data["n"] for piece in pieces for event in parser.feed(piece)] == list(range(5))
 
 
 class BrokenSource:
@@ -101,6 +102,31 @@ def test_following_gives_up_after_a_while(follow_all: Callable[[Away, Patience],
     assert 60 < away.now < 72
 
 
+class Silent:
+    """A gateway without news, behind a proxy that ends each connection after a while. It leaves after ``count``."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+        self.now = 0.0
+
+    def stream(self, path: str, last_id: str) -> Iterator[bytes] | None:  # noqa: ARG002
+        self._left -= 1
+        return self._pieces() if self._left >= 0 else None
+
+    def _pieces(self) -> Iterator[bytes]:
+        yield b"retry: 1000\n: here\n\n"
+        self.now += 15
+        raise GatewayUnreachable("cut")
+
+
+def test_a_gateway_without_news_is_not_away() -> None:
+    silent = Silent(10)
+
+    assert list(follow(silent, "/events", patience=Patience(60, lambda: silent.now), pause=lambda _s: None)) == []
+
+    assert silent.now == 150
+
+
 class GrowingLog:
     """A gateway whose run writes ``texts``: what the log holds at each look; the run ends with the last."""
 
@@ -155,4 +181,4 @@ def test_a_log_can_be_read_from_a_line_on() -> None:
 
 
 def test_an_event_without_data_only_tells_the_place() -> None:
-    assert list(parse_events([b"id: 12-0\nretry: 5\n\n"])) == [StreamEvent("12-0", None)]
+    assert list(EventParser().feed(b"id: 12-0\nretry: 5\n\n")) == [StreamEvent("12-0", None)]
