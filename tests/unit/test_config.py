@@ -95,10 +95,10 @@ def test_a_secret_can_be_in_a_file_that_a_variable_names(tmp_path: Path) -> None
 
     assert load_config({}, {"DAGWAY_AMQP_URL_FILE": str(file)}).amqp_url == "amqp://worker:secret@broker/"
     for environ, said in (
-        ({"DAGWAY_AMQP_URL": "amqp://x/"}, "DAGWAY_AMQP_URL_FILE: DAGWAY_AMQP_URL is set too"),
+        ({"DAGWAY_AMQP_URL": "amqp://x:secret@broker/"}, "DAGWAY_AMQP_URL_FILE: DAGWAY_AMQP_URL is set too"),
         ({"DAGWAY_AUTH_TOKEN_FILE": "/dev/null/x"}, "TOKEN_FILE: cannot read /dev/null/x: Not a directory"),
         ({"DAGWAY_PORT_FILE": str(file)}, "DAGWAY_PORT_FILE is not a setting"),
-        ({"DAGWAY_COMMAND_KEYS": "secret"}, "DAGWAY_COMMAND_KEYS: key 1 is not ID=VALUE"),
+        ({"DAGWAY_COMMAND_KEYS": "secret@broker"}, "DAGWAY_COMMAND_KEYS: key 1 is not ID=VALUE"),
     ):
         with pytest.raises(ConfigInvalid, match=said) as refused:
             load_config({}, {"DAGWAY_AMQP_URL_FILE": str(file), **environ})
