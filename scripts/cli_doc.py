@@ -46,7 +46,7 @@ progress, is shown on a terminal as it was last; a file or another program gets 
 
 A request is repeated for some seconds if the gateway does not answer. Writes have an idempotency key, so a
 repetition has no second effect. If the server has stored a write but no scheduler has carried it out yet, the
-command waits. If that takes too long, it exits with 1, and says that the write will still happen. If all repetitions
+command waits. If that takes too long, it exits with 1, and says that the write may still happen. If all repetitions
 fail and an earlier one may have been stored, the command says so: look before you repeat it. `logs -f`, `watch`,
 `events` and `start` continue after a lost connection, without a gap; they give up after ten minutes without a gateway.
 

@@ -15,9 +15,10 @@ class ConnectionFailed(ClientError):
 
 
 class RequestRefused(ClientError):
-    """The gateway refused the request, and it had no effect.
+    """The gateway or a scheduler refused the request. It has no effect, unless ``code`` is ``internal_error``.
 
-    ``status`` is the HTTP status, ``code`` the code in the response, such as ``not_found``.
+    Such a write is in doubt: it may be a dead letter that an administrator can have tried again. ``status`` is the HTTP
+    status, ``code`` the code in the response, such as ``not_found``.
     """
 
     def __init__(self, status: int, code: str, message: str, details: Mapping[str, Any]) -> None:

@@ -190,6 +190,8 @@ def _outcome(command_id: str) -> Exchange[dict[str, Any]]:
             if found["outcome"] == "recorded":
                 return dict(found["result"])
             error = found.get("error") or {}
-            raise RequestRefused(409, error.get("code", ""), error.get("message", "refused"), {})
+            # A dead letter, which is no refusal, has the status that the gateway gives one at once.
+            status = 500 if found["outcome"] == "failed" else 409
+            raise RequestRefused(status, error.get("code", ""), error.get("message", "refused"), {})
         yield Delay(next(waits))
     raise ConnectionFailed(f"no scheduler has carried out the command {command_id} yet; it stays queued")

@@ -160,6 +160,18 @@ def test_a_pending_command_that_a_scheduler_refuses_is_a_refusal() -> None:
         play(calls.enqueue("hello", run_id="r1"), pending, refused)
 
 
+def test_a_pending_command_that_becomes_a_dead_letter_fails_as_one_that_does_at_once() -> None:
+    pending = ok({"commandId": "c1"}, 202)
+    about = {"code": "internal_error", "message": "It is a dead letter"}
+
+    with pytest.raises(RequestRefused, match="dead letter") as later:
+        play(calls.enqueue("hello"), pending, ok({"outcome": "failed", "result": {}, "error": about}))
+    with pytest.raises(RequestRefused, match="dead letter") as at_once:
+        play(calls.enqueue("hello"), ok(about, 500))
+
+    assert (later.value.status, later.value.code) == (at_once.value.status, at_once.value.code)
+
+
 def test_times_make_one_page_without_cursor_and_limit() -> None:
     at = datetime(2026, 3, 1, tzinfo=UTC)
     _, (request,), _ = play(calls.runs(since=at), ok({"dagRuns": []}))

@@ -142,8 +142,8 @@ class Gateway:
                 return content
             self._pause(_PAUSE_S)
         raise GatewayError(
-            "the server has stored this request and will carry it out, but has not done so yet: do not repeat it, and "
-            "see `dagway doctor` for what is wrong",
+            "the server has stored this request, but has not carried it out yet: it may still do so. Do not repeat it, "
+            "and see `dagway doctor` for what is wrong",
             status=_ACCEPTED,
         )
 

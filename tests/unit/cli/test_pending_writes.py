@@ -62,7 +62,7 @@ def test_what_is_never_carried_out_is_an_error_and_no_traceback(
     result = CliRunner().invoke(cli, argv, input="value")
 
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "has stored this request and will carry it out" in result.stderr
+    assert "has stored this request, but has not carried it out yet: it may still do so" in result.stderr
     assert len({each["Idempotency-Key"] for each in sent if each["method"] != "GET"}) == 1
 
 
@@ -89,7 +89,7 @@ def test_a_gateway_that_fails_after_it_has_stored_a_write_does_not_hide_that(
 
     answer_with(monkeypatch, sent, answer)
 
-    with pytest.raises(GatewayError, match="has stored this request and will carry it out"):
+    with pytest.raises(GatewayError, match="has stored this request, but has not carried it out yet: it may"):
         Gateway(ServerConnection("http://gateway")).post("/dags/w/start")
 
 
