@@ -195,11 +195,11 @@ def _read_commands(fields: Fields, values: dict[str, Any]) -> None:
             fields.error("command", "step command must be an array of strings or a string")
             return
         commands = [text for item in value if (text := scalar_text(item).strip())]
-    elif isinstance(value, dict):
+    elif value is not None:
         fields.error("command", "step command must be an array of strings or a string")
         return
     else:
-        commands = [] if value is None else [scalar_text(value)]
+        commands = []
     if not commands and value is not None:
         fields.error("command", "step command is empty")
     values["commands"] = tuple(_command(fields, text) for text in commands)

@@ -133,6 +133,8 @@ _STEP_ERRORS = [
     ("{command: ['', ' ']}", "step command is empty"),
     ("{command: {a: b}}", "step command must be an array of strings or a string"),
     ("{command: [[a]]}", "step command must be an array of strings or a string"),
+    ("{command: 42}", "step command must be an array of strings or a string"),
+    ("{command: true}", "step command must be an array of strings or a string"),
     (f"{{name: {'a' * 41}, command: a}}", "step name must be less than 40 characters"),
     (f"{{name: {'я' * 21}, command: a}}", "step name must be less than 40 characters"),
     ("{name: a, comand: b}", 'steps[0]: has invalid keys: comand (did you mean "command"?)'),
