@@ -47,6 +47,12 @@ DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "values",
+        "With `call: jobs/${F}`, a value of `F` with `..` leaves the folder `jobs`.",
+        "The step fails.",
+        "A worker evaluates the value, and must not be able to start any workflow.",
+    ),
+    Difference(
+        "values",
         "Variables in a map of `env` are evaluated in a random order, so `${A}` may be empty in another value.",
         "They are evaluated in the order of the file.",
         "The same file must give the same values.",

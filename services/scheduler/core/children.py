@@ -73,13 +73,13 @@ def why_not(step: Step, calls: Sequence[ChildCall]) -> str:
 
 
 def _may_call(call: str, name: str) -> bool:
-    """Return whether ``call`` can be the name of this DAG. What it says before a variable is a folder it stays in."""
+    """Return whether ``call`` can be the name of this DAG: no variable in it leaves the folder that is before it."""
     if is_literal(call):
         return name == call.strip()
     begin, end = (each.strip() for each in literal_ends(call))
     if not name.startswith(begin) or not name.endswith(end) or len(name) < len(begin) + len(end):
         return False
-    return not begin or ".." not in name[len(begin) : len(name) - len(end)].split("/")
+    return not begin or name.split("/").count("..") <= call.split("/").count("..")
 
 
 def call(draft: Draft, idx: int, token: str, calls: Sequence[ChildCall]) -> None:

@@ -151,7 +151,7 @@ def test_secrets_are_not_shown_and_do_not_change_what_is_called(value: str, show
     "name",
     [
         *("child", " child.yaml ", "~/dags/child", "${DAG}", "`name`", "a-${DAG:-b}", "a\\b", "US$"),
-        *(" a ${NONE}", "${DAG}/../b", "`name`.yaml "),
+        *(" a ${NONE}", "${DAG}/../b", "`name`.yaml ", "a/${DAG}/../b-${DAG}"),
     ],
 )
 def test_a_scheduler_takes_the_name_that_a_worker_evaluates(name: str) -> None:
