@@ -1,12 +1,14 @@
 """The database users that deploy/servers creates: each has exactly the rights that it needs.
 
-``tests/security/test_broker_users.py`` tests the broker's users.
+``tests/security/test_broker_users.py`` tests the broker's users. The broker's Erlang cookie is tested here.
 """
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import psycopg2
 import pytest
@@ -14,6 +16,7 @@ from psycopg2 import errors
 
 from shared.store.migrate import migrate
 from tests.deploy.manifests import ROOT
+from tests.harness.broker_users import write_definitions
 from tests.harness.needs import need
 from tests.harness.servers import PostgresServer, postgres_bin
 
@@ -83,3 +86,15 @@ def test_the_schedulers_user_writes_rows_and_changes_no_table(postgres: Postgres
     for statement in ("ALTER TABLE dag_runs ADD COLUMN mine int", "DROP TABLE dag_runs", "DELETE FROM alembic_version"):
         with pytest.raises(errors.InsufficientPrivilege):
             _try(postgres, "dagway_scheduler_user", statement)
+
+
+def test_each_start_of_the_broker_has_another_erlang_cookie(tmp_path: Path) -> None:
+    cookies = []
+    for _ in range(2):
+        write_definitions(tmp_path)
+        file = tmp_path / ".erlang.cookie"
+        assert file.stat().st_mode & 0o777 == 0o600
+        file.chmod(0o400)  # as Erlang makes it
+        cookies.append(file.read_text())
+    assert cookies[0] != cookies[1]
+    assert all(re.fullmatch("[0-9a-f]{64}", each) for each in cookies)

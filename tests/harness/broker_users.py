@@ -19,12 +19,13 @@ _DEPLOY = Path(__file__).parents[2] / "deploy"
 def write_definitions(folder: Path) -> Path:
     """Write the definitions of the shipped users, as the broker's container does; return their folder."""
     programs, definitions = folder / "bin", folder / "definitions"
-    programs.mkdir(parents=True)
+    programs.mkdir(parents=True, exist_ok=True)
     # In the container this program starts the broker.
     (programs / "docker-entrypoint.sh").write_text("#!/bin/sh\n")
     (programs / "docker-entrypoint.sh").chmod(0o755)
     environ = {
         "PATH": f"{programs}:{os.environ['PATH']}",
+        "HOME": str(folder),
         "DEFINITIONS": str(definitions),
         "SCHEDULER_PASSWORD": PASSWORDS["scheduler"],
         "API_PASSWORD": PASSWORDS["api"],
