@@ -150,7 +150,8 @@ class Intake(Generic[T]):
     def _process_unlocked(self, pairs: Pairs, stop: threading.Event, *, wait: bool) -> None:
         """Process messages, and defer those about runs that another transaction has locked.
 
-        The messages of one run stay in order. ``wait``: whether to wait for locks, as long as no run was locked before.
+        The messages of one run stay in order, and so do those about no run. ``wait``: whether to wait for locks,
+        as long as no run was locked before.
         """
         try:
             self._process(pairs, stop, wait=wait)
@@ -217,10 +218,14 @@ class Intake(Generic[T]):
 
 
 def _by_run(pairs: Pairs) -> list[list[tuple[Delivery, Envelope]]]:
-    """Return the messages grouped by the run that they are about, each group in order."""
-    groups: dict[object, list[tuple[Delivery, Envelope]]] = {}
+    """Return the messages grouped by the run that they are about, each group in order.
+
+    Commands about no run are one group: a later one may be about the same DAG or worker as one that is locked.
+    """
+    groups: dict[str, list[tuple[Delivery, Envelope]]] = {}
     for pair in pairs:
         body = pair[1].body
-        run = getattr(body, "run_key", None) or (getattr(body, "dag_name", ""), getattr(body, "dag_run_id", ""))
-        groups.setdefault(pair[1].id if run == ("", "") else run, []).append(pair)
+        # A start knows its DAG by the name of the file, and a stop by the name of the DAG; the run's id is the same.
+        run = getattr(body, "run_key", "") or getattr(body, "dag_run_id", "")
+        groups.setdefault(run, []).append(pair)
     return list(groups.values())

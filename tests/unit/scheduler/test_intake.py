@@ -10,10 +10,11 @@ import pytest
 from services.scheduler.loops.intake import Intake
 from shared.clock import utc_now
 from shared.contracts.codec import Envelope, encode
+from shared.contracts.commands import Command, DrainWorker, ResumeWorker, StartRun, StopRun, SuspendDag
 from shared.contracts.events import AttemptStarted, Event
 from shared.contracts.markers import Marker
 from shared.errors import RowsLocked
-from shared.transport.base import EVENTS, Outgoing
+from shared.transport.base import COMMANDS, EVENTS, Outgoing
 from shared.transport.embedded.transport import EmbeddedTransport
 from tests.harness.eventually import eventually
 
@@ -126,3 +127,41 @@ def test_locked_runs_hold_up_no_others_and_keep_their_order(rig: Rig) -> None:
     rig.database.locked = set()
     eventually(lambda: [one for one in rig.database.recorded if one[0] == "b"] == ["b1", "b2"])
     eventually(lambda: rig.intake.recorded_through_s > frozen_s)
+
+
+COMMANDS_OF_ONE_CLIENT = [
+    [SuspendDag(file_name="etl", suspend=True), SuspendDag(file_name="etl", suspend=False)],
+    [DrainWorker(worker_id="w1"), ResumeWorker(worker_id="w1")],
+    [StartRun(file_name="etl", dag_run_id="r1"), StopRun(dag_name="etl", dag_run_id="r1")],
+]
+
+
+@pytest.mark.parametrize("sent", COMMANDS_OF_ONE_CLIENT, ids=lambda sent: sent[0].type)
+def test_commands_keep_their_order_if_a_lock_ends_between_their_tries(sent: list[Command]) -> None:
+    tries: list[list[Command]] = []
+
+    class Locked:
+        def decide_patiently(self, work: Callable[[Any], Any], _stop: threading.Event, **_how: bool) -> Any:
+            tries.append([])
+            result = work(tries[-1])
+            if len(tries) <= 2:
+                raise RowsLocked("canceling statement due to lock timeout")
+            return result
+
+    transport, stop = EmbeddedTransport(None), threading.Event()
+    consumer = transport.consume([COMMANDS], prefetch=100)
+    intake = Intake(Locked(), consumer, expects=Command, record=record, at_once=50)  # type: ignore[arg-type]
+    for number, command in enumerate(sent):
+        name = f"c{number}"
+        transport.send(Outgoing(COMMANDS, encode(command, id=name, at=utc_now()), name)).result(5)
+    thread = threading.Thread(target=intake.run, args=(stop,))
+    thread.start()
+    try:
+        eventually(lambda: sum(map(len, tries[2:])) == len(sent))
+    finally:
+        stop.set()
+        intake.wake()
+        thread.join(60)
+        transport.close()
+    assert tries[0] == sent, "all are locked together"
+    assert [command for recorded in tries[2:] for command in recorded] == sent
