@@ -219,9 +219,10 @@ def _responses(operation: Operation, answers: Mapping[Any, Any]) -> dict[str, An
         found["204"] = {"description": "the run has ended and the client has all its events"}
     if operation.write and operation.pending:
         pending = {"application/json": {"schema": answers[PendingSchema]}}
-        location = {"description": "where to ask for the outcome", "schema": {"type": "string"}}
+        location = {"description": "where to ask for the outcome; 404 until then", "schema": {"type": "string"}}
         found["202"] = {
-            "description": "the command is stored durably, its outcome not known yet",
+            "description": "the command is stored durably, its outcome not known yet: commands that are sent "
+            "meanwhile may be carried out before it, and what it makes is not found yet",
             "headers": {"Location": location},
             "content": pending,
         }

@@ -122,8 +122,9 @@ SERVER_DIFFERENCES: Sequence[Difference] = (
     Difference(
         "API",
         "A write is answered when it is done.",
-        "If its outcome takes longer than `DAGWAY_COMMAND_WAIT_S`, the answer is 202 with a `Location` to ask for it.",
-        "The request is stored durably, so the client need not repeat it.",
+        "If its outcome takes longer than `DAGWAY_COMMAND_WAIT_S`, the answer is 202 with a `Location` to ask for it: "
+        "404 until then. Ask before you send a request that must come after it.",
+        "The request is stored durably, so the client need not repeat it. Another scheduler may carry out the next.",
     ),
     Difference(
         "API",
