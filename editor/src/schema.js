@@ -49,8 +49,7 @@ export function kinds(found) {
 /** What to say about a place: its description, types, default and values, each a line. */
 export function describe(found) {
   const first = (name) => found.find((schema) => schema[name] !== undefined)?.[name];
-  // Descriptions are the reference's: in Markdown, with links to sections of that page.
-  const text = first("description")?.replace(/,? ?\[[^\]]*\]\([^)]*\)/g, "").replaceAll("`", "");
+  const text = first("description")?.replaceAll("`", "");
   const fallback = first("default");
   return [
     text,

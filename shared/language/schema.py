@@ -36,6 +36,8 @@ __all__ = ["dag_schema"]
 
 Schema = dict[str, Any]
 
+_LINK = re.compile(r",? \[[^]]*\]\([^)]*\)")
+"""A link of the reference page, which leads nowhere in an editor."""
 _SCALAR: Schema = {"type": ["string", "number", "boolean", "null"]}
 _TEXT: Schema = {"type": "string"}
 _TEXTS: Schema = {"oneOf": [_TEXT, {"type": "array", "items": _SCALAR}]}
@@ -162,7 +164,7 @@ def _object(model: type[BaseModel], keys: Vocabulary, sections: Mapping[str, Map
     return {
         "type": "object",
         "properties": {
-            key: {**_property(key, fields.get(_snake(key), {})), "description": means[key]}
+            key: {**_property(key, fields.get(_snake(key), {})), "description": _LINK.sub("", means[key])}
             for key in keys.by_lower.values()
         },
         "additionalProperties": False,

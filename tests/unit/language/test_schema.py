@@ -33,6 +33,12 @@ def test_all_references_are_of_the_one_form_that_dagus_front_end_follows() -> No
     assert set(re.findall(r'"\$ref": "#/definitions/([^"]+)"', json.dumps(schema))) == set(schema["definitions"])
 
 
+def test_no_description_has_a_link_of_the_reference_page() -> None:
+    schema = dag_schema()
+    assert "](" not in json.dumps(schema)
+    assert schema["definitions"]["step"]["properties"]["config"]["description"] == "Settings of the executor."
+
+
 def test_each_process_writes_the_same_text() -> None:
     program = "import json; from shared.language.schema import dag_schema; print(json.dumps(dag_schema()))"
     texts = {
