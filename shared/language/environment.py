@@ -35,7 +35,7 @@ def read_env(fields: Fields) -> Pairs:
                 if equals and key.strip():
                     pairs.append((key.strip(), text))
                 else:
-                    message = f'env[{index}]: invalid format "{item}" (expected KEY=value)'
+                    message = f'invalid format "{item}" (expected KEY=value)'
                     fields.issues.error(message, path, fields.get("env").item_at[index])
             else:
                 fields.issues.error(f"{_FORMS}: {_shown(item)}", path, fields.get("env").item_at[index])

@@ -42,7 +42,7 @@ _DAG_ERRORS = [
     ("schedule: 'CRON_TZ=Mars/Base 0 0 * * *'", 'invalid schedule: unknown time zone "Mars/Base"'),
     ("schedule: 'TZ=../etc/passwd 0 0 * * *'", "unknown time zone"),
     ("env: 5", "env config should be map of strings or array of key=value formatted string: 5"),
-    ("env: [NOEQ]", 'env[0]: invalid format "NOEQ" (expected KEY=value)'),
+    ("env: [NOEQ]", 'line 1, column 7: env[0]: invalid format "NOEQ" (expected KEY=value)'),
     ("params: 5", "invalid parameter value: integer"),
     ("params: [[1]]", "invalid parameter value: list"),
     ("secrets: {a: b}", "secrets must be a list"),
