@@ -23,6 +23,6 @@ def test_entries_are_shown_and_filtered(look: Look, system: Embedded) -> None:
         expect(rows.first).to_contain_text("dag.delete")
         expect(rows.first).to_contain_text("not found")
         page.get_by_label("Outcome").select_option("done")
-        expect(page.get_by_text("No entry fits.")).to_be_visible()
+        expect(page.get_by_text("No entry matches.")).to_be_visible()
         page.get_by_role("link", name="Show all", exact=True).click()
         expect(page.get_by_role("link", name="audited", exact=True)).to_be_visible()

@@ -63,7 +63,7 @@ def test_what_does_not_fit_the_schema_is_refused_before_a_run_exists(look: Look,
             expect(wrong).to_have_count(0)
         ratio.fill("1")
         start.click()
-        expect(dialog.get_by_role("alert")).to_have_text("Out of its limits: ratio")
+        expect(dialog.get_by_role("alert")).to_have_text("Outside its limits: ratio")
         assert runs(system, "typed-form") == []
 
         ratio.fill("0.25")

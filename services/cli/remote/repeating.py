@@ -70,7 +70,7 @@ def restart_command(
 ) -> None:
     """Stop a running run and start it again.
 
-    The new run has the same spec and parameters, and a new id. Without RUN, the newest running run is meant.
+    The new run has the same spec and parameters, and a new id. Without RUN, the newest running run of the DAG.
     """
     name = name_on_server(gateway, dag)
     running = run_ids(gateway, name, RUNNING, WAITING)

@@ -27,8 +27,8 @@ dagway stop report                   stop all running runs of the DAG
 dagway stop --run-id=abc123 report   stop one run
 """
 _DEQUEUE_EXAMPLES = """
-dagway dequeue default                              remove the first run of the queue
-dagway dequeue default --dag-run=report:abc123      remove this run
+dagway dequeue heavy                             remove the first run of the queue
+dagway dequeue heavy --dag-run=report:abc123     remove this run
 """
 
 
@@ -122,7 +122,7 @@ def dequeue_command(
 ) -> None:
     """Remove a run from its queue.
 
-    QUEUE is the name of a queue: by default each DAG has a queue of its own name. A run that has never started is
+    QUEUE is the name of a queue: a DAG without `queue` has one of its own name. A run that has never started is
     deleted.
     """
     del params_option  # Dagu has the option here too, without an effect

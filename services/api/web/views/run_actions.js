@@ -30,7 +30,7 @@ export function runActions(page, state, changed) {
 
   const stop = () => ask({
     ...run.stopping ? { title: "Stop this run again?", confirm: "Stop it again",
-      text: "It is stopping. A repeated step that still runs is ended now. Handlers clean up undisturbed." }
+      text: "It is stopping. A repeated step that still runs is ended now. Handlers go on." }
       : { title: "Stop this run?", confirm: "Stop it",
         text: "Its running steps are stopped, and its abort and exit handlers run. A repeated step may finish its execution." },
     danger: true,

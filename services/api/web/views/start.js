@@ -30,7 +30,7 @@ export function start(fileName, dag) {
     confirm: "Start",
     act: async (form, once) => {
       const wrong = outside(params, params.map((_, index) => form.get(`param ${index}`)));
-      if (wrong.length) throw new ApiError(400, "bad_request", `Out of its limits: ${wrong.join(", ")}`);
+      if (wrong.length) throw new ApiError(400, "bad_request", `Outside its limits: ${wrong.join(", ")}`);
       const body = { params: given(params, shown, form) };
       if (form.get("dagRunId")) body.dagRunId = form.get("dagRunId");
       const how = form.get("enqueue") ? "enqueue" : "start";
