@@ -62,9 +62,16 @@ def document() -> str:
         _STEP_HEAD,
         *_sections(STEP_ENTRIES, schema["definitions"]["step"], Step),
         _CONFIG_HEAD,
-        *(f"| `{kind}` | {', '.join(f'`{key}`' for key in keys)} |\n" for kind, keys in CONFIG_KEYS.items()),
+        *_configs(),
     ]
     return "".join(parts)
+
+
+def _configs() -> Iterator[str]:
+    """Yield a row for each set of keys, with all types that have it."""
+    for keys in dict.fromkeys(CONFIG_KEYS.values()):
+        kinds = ", ".join(f"`{kind}`" for kind, its in CONFIG_KEYS.items() if its == keys)
+        yield f"| {kinds} | {', '.join(f'`{key}`' for key in keys)} |\n"
 
 
 def _sections(

@@ -23,7 +23,9 @@ STEP_ENTRIES: dict[str, dict[str, FieldEntry]] = {
         ),
         "shellPackages": _F("Packages that `nix-shell` makes available.", "shell: nix-shell\nshellPackages: [jq]"),
         "type": _F(
-            "The executor that runs the step.", "type: http\ncommand: GET https://example.org", default="command"
+            "The executor that runs the step, [one of these](executors.md).",
+            "type: http\ncommand: GET https://example.org",
+            default="command",
         ),
         "config": _F(
             "Settings of the executor, [see below](#config-by-type).",
