@@ -73,7 +73,7 @@ DIFFERENCES: Sequence[Difference] = (
     Difference(
         "values",
         "In `stdout` and `stderr`, `$DAG_RUN_STEP_NAME` is empty, and a relative path is in the workflow's directory, "
-        "also if the step has its own. The file's folder must exist.",
+        "even if the step has its own. The file's folder must exist.",
         "It is the name of the step. The path is in the step's directory, and missing folders are created.",
         "Each step can write a file of its own, where its command works.",
     ),
@@ -85,7 +85,7 @@ DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "values",
-        "A default that refers to another parameter (`A=1 B=${A}`) has the default of that one, also if a request sets "
+        "A default that refers to another parameter (`A=1 B=${A}`) has the default of that one, even if a request sets "
         "`A=2`: `B` is 1. A command in back quotes does not see `A`.",
         "It has the value that counts: `B` is 2. A default that is replaced is not evaluated, nor is its command run.",
         "A value is derived from what the run gets.",
