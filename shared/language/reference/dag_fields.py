@@ -102,7 +102,8 @@ DAG_ENTRIES: dict[str, dict[str, FieldEntry]] = {
             "Variables for all steps, as a map, a list of maps or a list of `NAME=value`.", "env: [{REGION: eu}]"
         ),
         "dotenv": _F(
-            "Files of variables that the worker reads after `.env`, of at most 1 MiB each; a later file wins. `[]`: none.",
+            "Files of variables that the worker reads after `.env`, of at most 1 MiB each. The last one wins. "
+            "`[]`: none.",
             "dotenv: [prod.env]",
             default=".env",
         ),
