@@ -108,7 +108,7 @@ def scheduler_settings(
         pools=dict(config.pools),
         audit_days=config.audit_days,
         history_days=config.history_days,
-        event_shards=config.event_shards if config.amqp_url else None,
+        shards=bool(config.amqp_url),
         verify_every_s=config.verify_every_s,
         reported=reported_settings(config, "scheduler" if config.amqp_url else "up"),
     )

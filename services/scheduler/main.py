@@ -69,7 +69,7 @@ class SchedulerSettings:
     pools: Mapping[str, int] = field(default_factory=dict)
     audit_days: int = 0
     history_days: int = 0
-    event_shards: int | None = None
+    shards: bool = False
     """See ``ReportQueues``."""
     verify_every_s: float = 0
     reported: ReportedSettings | None = None
@@ -96,7 +96,7 @@ class Scheduler:
         self.instance_id = f"{socket.gethostname()}-{new_token()[:8]}"
         self._store, self._transport, self._clock, self._settings = store, transport, clock, settings
         self._on_death = on_death
-        report_queues = ReportQueues(self.instance_id, settings.version, settings.event_shards)
+        report_queues = ReportQueues(self.instance_id, settings.version, shards=settings.shards)
         transport.declare([COMMANDS, *report_queues.queues, LOGS, AUDIT, HEARTBEATS, task_queue({})])
         plans = Plans(settings.base_config, settings.version, settings.dags_dir and settings.dags_dir.absolute())
         parts = Assembly(

@@ -110,7 +110,6 @@ class Config:
     pools: tuple[tuple[str, int], ...] = ()
     tz: str = ""
     lease_s: float = 10
-    event_shards: int = 8
     audit_days: int = 400
     history_days: int = 0
     trusted_proxies: int = 0

@@ -109,13 +109,6 @@ OPTIONS = (
         "seconds without a heartbeat after which a worker's attempts count as lost (10)",
     ),
     Option(
-        "DAGWAY_EVENT_SHARDS",
-        whole_number(0, 8),
-        SCHEDULER,
-        "number of broker queues (shards) for the reports of runs; normally one scheduler reads each; 0: one queue "
-        "that all schedulers read; set 0 before a downgrade to a version without shards (8)",
-    ),
-    Option(
         "DAGWAY_AUDIT_DAYS",
         days_kept(30),
         SCHEDULER,

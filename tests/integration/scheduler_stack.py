@@ -43,7 +43,7 @@ class Stack:
         lease_s: float = PATIENCE_S,
         dags_dir: Path | None = None,
         dag_files: DagFiles | None = None,
-        event_shards: int | None = None,
+        shards: bool = False,
         version: str = "test",
         clock: Callable[[], datetime] = utc_now,
     ) -> Scheduler:
@@ -54,9 +54,7 @@ class Stack:
         made = Scheduler(
             Store(self.engine),
             self.transport,
-            SchedulerSettings(
-                version=version, lease_s=lease_s, dags_dir=dags_dir, dag_files=dag_files, event_shards=event_shards
-            ),
+            SchedulerSettings(version=version, lease_s=lease_s, dags_dir=dags_dir, dag_files=dag_files, shards=shards),
             clock=clock,
             on_death=lambda: self.deaths.append("a thread died"),
         )

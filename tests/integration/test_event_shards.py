@@ -44,8 +44,8 @@ def walk(stack: Stack, run_id: str, steps: int = 8, dag: str = "chain") -> set[s
 
 
 def test_a_run_stays_with_the_scheduler_that_creates_it(stack: Stack) -> None:
-    stack.scheduler(event_shards=8, lease_s=LEASE_S)
-    stack.scheduler(event_shards=8, lease_s=LEASE_S)
+    stack.scheduler(shards=True, lease_s=LEASE_S)
+    stack.scheduler(shards=True, lease_s=LEASE_S)
     stack.dag("chain", CHAIN)
     stack.dag("one", "steps: ['true']")
     number = iter(range(10_000))
@@ -70,7 +70,7 @@ def test_a_run_stays_with_the_scheduler_that_creates_it(stack: Stack) -> None:
 def test_hundreds_of_reports_about_a_run_that_wait_all_come_to_its_scheduler(stack: Stack) -> None:
     """300 AMQP messages wait while the run is locked. The other scheduler would read the run to record its share."""
     for _ in range(2):
-        stack.scheduler(event_shards=8, lease_s=LEASE_S)
+        stack.scheduler(shards=True, lease_s=LEASE_S)
     stack.dag("wide", "type: graph\nsteps: [" + ", ".join(f"{{name: s{n}, command: 'true'}}" for n in range(300)) + "]")
     stack.dag("one", "steps: ['true']")
     number = iter(range(10_000))
@@ -97,7 +97,7 @@ def test_hundreds_of_reports_about_a_run_that_wait_all_come_to_its_scheduler(sta
 
 def test_one_of_two_schedulers_takes_all_commands_and_the_other_one_takes_over(stack: Stack) -> None:
     """Each scheduler has a shard of its own for new runs, so the tasks tell who created a run."""
-    both = [stack.scheduler(event_shards=8, lease_s=LEASE_S) for _ in range(2)]
+    both = [stack.scheduler(shards=True, lease_s=LEASE_S) for _ in range(2)]
     stack.dag("one", "steps: ['true']")
     number = iter(range(10_000))
 
@@ -105,11 +105,13 @@ def test_one_of_two_schedulers_takes_all_commands_and_the_other_one_takes_over(s
         return set().union(*(walk(stack, f"r{next(number)}", steps=1, dag="one") for _ in range(12)))
 
     def shard_of_new_runs(creator: Scheduler, others: list[Scheduler]) -> str:
-        own, *rest = (ReportQueues(each.instance_id, "test", 8).priorities for each in (creator, *others))
+        own, *rest = (ReportQueues(each.instance_id, "test", shards=True).priorities for each in (creator, *others))
         won = [shard.name for shard in EVENT_SHARDS if all(own[shard.name] > of[shard.name] for of in rest)]
         return max(won, key=lambda name: own[name])
 
-    second, first = sorted(both, key=lambda each: ReportQueues(each.instance_id, "test", 8).priorities[COMMANDS.name])
+    second, first = sorted(
+        both, key=lambda each: ReportQueues(each.instance_id, "test", shards=True).priorities[COMMANDS.name]
+    )
     # Once both have seen each other in the database. One run in a thousand gets a key that does not fit.
     eventually(lambda: named() == {shard_of_new_runs(first, [second])})
 
@@ -121,7 +123,7 @@ def test_one_of_two_schedulers_takes_all_commands_and_the_other_one_takes_over(s
 def test_beside_a_scheduler_of_another_version_tasks_name_no_shard(stack: Stack) -> None:
     stack.scheduler(version="older", lease_s=LEASE_S)
     eventually(lambda: [row["version"] for row in stack.rows(t.services)] == ["older"])
-    stack.scheduler(event_shards=8, lease_s=LEASE_S)
+    stack.scheduler(shards=True, lease_s=LEASE_S)
     stack.dag("chain", CHAIN)
     stack.dag("one", "steps: ['true']")
 

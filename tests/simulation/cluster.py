@@ -84,7 +84,7 @@ class Cluster:
         self.database = Database(kernel, folder, self.rng)
         self.ledger = Ledger()
         self.problems: list[str] = []
-        self._shards = self.rng.choice([0, 8])
+        self._shards = self.rng.choice([False, True])
         self.schedulers = [
             Member(self, f"s{number}", self._scheduler, self.rng.uniform(-_SCHEDULER_SKEW_S, _SCHEDULER_SKEW_S))
             for number in range(1, schedulers + 1)
@@ -116,7 +116,7 @@ class Cluster:
                 store,
                 member.transport,
                 SchedulerSettings(
-                    version="sim", lease_s=LEASE_S, queues={"narrow": 2}, pools={"few": 2}, event_shards=self._shards
+                    version="sim", lease_s=LEASE_S, queues={"narrow": 2}, pools={"few": 2}, shards=self._shards
                 ),
                 clock=store.clock,
                 on_death=lambda: self.problems.append(f"a loop of {member.name} died"),

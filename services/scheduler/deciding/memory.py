@@ -19,7 +19,7 @@ class SchedulerMemory:
     plans: Plans
     files: DagFiles | None = None
     """Where DAGs are written to besides the database; ``None``: nowhere."""
-    report_queues: ReportQueues = field(default_factory=lambda: ReportQueues("", "", None))
+    report_queues: ReportQueues = field(default_factory=lambda: ReportQueues("", "", shards=False))
     """Where reports come; by default all by the common broker queue."""
     held: HeldReports = field(default_factory=HeldReports)
     """Reports to record with the next decision about their run."""

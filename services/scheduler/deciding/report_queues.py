@@ -29,20 +29,21 @@ def priority(instance_id: str, queue: str) -> int:
     return 1 + int.from_bytes(digest)
 
 
-def shard_of(run_key: str, shards: int) -> int:
+def shard_of(run_key: str) -> int:
     """Return the number of a run's shard. It is the same in every process."""
-    return crc32(run_key.encode()) % shards
+    return crc32(run_key.encode()) % len(EVENT_SHARDS)
 
 
 class ReportQueues:
     """The broker queues for reports, as one scheduler uses them.
 
-    ``shards``: over how many shards the runs are spread; 0 for the common queue of all schedulers. ``None``: this is
-    the only scheduler there ever is, and it consumes no shards. ``version`` is that of the program.
+    ``shards``: whether the runs are spread over shards. The only scheduler that there ever is has the common queue
+    alone. ``version`` is that of the program.
     """
 
-    def __init__(self, instance_id: str, version: str, shards: int | None) -> None:
-        self._instance_id, self._version, self._shards = instance_id, version, shards
+    def __init__(self, instance_id: str, version: str, *, shards: bool) -> None:
+        self._instance_id, self._version = instance_id, version
+        self._used = EVENT_SHARDS if shards else ()
         self._all_know = False
         """Whether all schedulers consume the shards and wait for their markers: none has another version."""
         self._own: int | None = None
@@ -51,8 +52,8 @@ class ReportQueues:
 
     @property
     def queues(self) -> tuple[BrokerQueue, ...]:
-        """The queues on which reports may come: also shards that are not in use, because they were or will be."""
-        return (EVENTS,) if self._shards is None else (EVENTS, *EVENT_SHARDS)
+        """The queues on which reports may come."""
+        return (EVENTS, *self._used)
 
     @property
     def priorities(self) -> Mapping[str, int]:
@@ -60,9 +61,8 @@ class ReportQueues:
 
         So the scheduler that comes first for commands also comes first in a shard, for the reports about its runs.
         """
-        shards = {queue.name: priority(self._instance_id, queue.name) for queue in self.queues if queue != EVENTS}
-        used = (shards[shard.name] for shard in EVENT_SHARDS[: self._shards or 0])
-        return {**shards, COMMANDS.name: max(used, default=priority(self._instance_id, COMMANDS.name))}
+        shards = {shard.name: priority(self._instance_id, shard.name) for shard in self._used}
+        return {**shards, COMMANDS.name: max(shards.values(), default=priority(self._instance_id, COMMANDS.name))}
 
     def note(self, schedulers: Iterable[Mapping[str, Any]]) -> None:
         """Note which schedulers there are: all rows of the table ``services``."""
@@ -71,7 +71,7 @@ class ReportQueues:
         others = {row["instance_id"] for row in rows} - {self._instance_id}
         won = (
             (priority(self._instance_id, shard.name), number)
-            for number, shard in enumerate(EVENT_SHARDS[: self._shards or 0])
+            for number, shard in enumerate(self._used)
             if all(priority(self._instance_id, shard.name) > priority(other, shard.name) for other in others)
         )
         _, self._own = max(won, default=(0, None))
@@ -79,16 +79,16 @@ class ReportQueues:
     def new_run_key(self) -> str:
         """Return the key of a new run, if possible of one whose reports come to this scheduler (ADR 40)."""
         key = new_run_id()
-        if not self._shards or not self._all_know or self._own is None:
+        if not self._all_know or self._own is None:
             return key
         for _ in range(_DRAWS):
-            if shard_of(key, self._shards) == self._own:
+            if shard_of(key) == self._own:
                 break
             key = new_run_id()
         return key
 
     def reports_to(self, run_key: str) -> str:
         """Return the name of the queue for reports about a run; empty for the common one."""
-        if not self._shards or not self._all_know:
+        if not self._used or not self._all_know:
             return ""
-        return EVENT_SHARDS[shard_of(run_key, self._shards)].name
+        return EVENT_SHARDS[shard_of(run_key)].name

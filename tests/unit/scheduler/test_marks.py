@@ -24,10 +24,10 @@ T0 = datetime(2026, 1, 1, tzinfo=UTC)
 class Rig:
     """One scheduler's marks over a real transport, with a clock that the test moves."""
 
-    def __init__(self, shards: int | None = None) -> None:
+    def __init__(self, *, shards: bool = False) -> None:
         self.now = T0
         self.urgent = True
-        report_queues = ReportQueues("me", "test", shards)
+        report_queues = ReportQueues("me", "test", shards=shards)
         self.recorded_through_s = float("inf")
         self.caught_up = threading.Event()
         self.transport = EmbeddedTransport(None)
@@ -99,7 +99,7 @@ def test_reports_that_are_not_recorded_hold_the_mark(rig: Rig) -> None:
 
 
 def test_a_time_is_proven_only_when_the_markers_of_all_queues_were_delivered() -> None:
-    rig = Rig(shards=8)
+    rig = Rig(shards=True)
     try:
         rig.seconds_until_proven(T0 + timedelta(seconds=4))
         rig.consumer.close()

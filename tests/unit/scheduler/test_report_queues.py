@@ -15,8 +15,8 @@ def row(name: str, version: str = "2") -> dict[str, str]:
 
 
 def test_a_run_has_one_shard_for_ever() -> None:
-    assert [shard_of(f"run-{number}", 8) for number in range(6)] == [5, 3, 1, 7, 4, 2]
-    spread = Counter(shard_of(new_run_id(), 8) for _ in range(8000))
+    assert [shard_of(f"run-{number}") for number in range(6)] == [5, 3, 1, 7, 4, 2]
+    spread = Counter(shard_of(new_run_id()) for _ in range(8000))
     assert set(spread) == set(range(8))
     assert max(spread.values()) < 2 * min(spread.values())
 
@@ -34,7 +34,7 @@ def test_when_a_scheduler_leaves_only_its_shards_move(names: set[str], leaver: s
 @given(st.sets(st.text(min_size=1), min_size=1, max_size=5))
 def test_the_reports_about_a_new_run_come_to_its_creator(names: set[str]) -> None:
     for creator in names:
-        queues = ReportQueues(creator, "2", 8)
+        queues = ReportQueues(creator, "2", shards=True)
         queues.note([row(name) for name in sorted(names)])
         won = [
             shard.name
@@ -50,19 +50,19 @@ def test_the_reports_about_a_new_run_come_to_its_creator(names: set[str]) -> Non
 
 @given(st.sets(st.text(min_size=1), min_size=1, max_size=5))
 def test_who_comes_first_for_commands_also_comes_first_in_a_shard(names: set[str]) -> None:
-    queues = {name: ReportQueues(name, "2", 8).priorities for name in names}
+    queues = {name: ReportQueues(name, "2", shards=True).priorities for name in names}
     first = max(sorted(names), key=lambda name: queues[name][COMMANDS.name])
     assert any(all(queues[first][shard.name] >= of[shard.name] for of in queues.values()) for shard in EVENT_SHARDS)
 
 
 def test_without_shards_of_its_own_a_scheduler_creates_runs_all_the_same() -> None:
-    queues = ReportQueues("a", "2", 1)
+    queues = ReportQueues("a", "2", shards=True)
     queues.note([row("a"), *(row(f"other-{number}") for number in range(30))])
     assert len({queues.new_run_key() for _ in range(20)}) == 20
 
 
 def test_tasks_name_a_shard_once_all_schedulers_know_shards() -> None:
-    queues = ReportQueues("a", "2", 8)
+    queues = ReportQueues("a", "2", shards=True)
     assert queues.reports_to("run-1") == "", "nobody knows yet who else there is"
     queues.note([row("a"), row("b", version="1")])
     assert queues.reports_to("run-1") == ""
@@ -73,14 +73,11 @@ def test_tasks_name_a_shard_once_all_schedulers_know_shards() -> None:
 
 
 def test_without_shards_reports_come_by_the_common_queue() -> None:
-    off, only = ReportQueues("a", "2", 0), ReportQueues("a", "2", None)
-    for queues in (off, only):
-        queues.note([row("a")])
-        assert queues.reports_to("run-1") == ""
-    assert off.queues == (EVENTS, *EVENT_SHARDS), "reports of before the change may still come"
-    assert only.queues == (EVENTS,)
-    assert off.priorities[COMMANDS.name] >= 1
-    assert only.priorities[COMMANDS.name] >= 1
+    queues = ReportQueues("a", "2", shards=False)
+    queues.note([row("a")])
+    assert queues.reports_to("run-1") == ""
+    assert queues.queues == (EVENTS,)
+    assert set(queues.priorities) == {COMMANDS.name}
 
 
 def test_a_worker_sends_nothing_to_a_queue_that_is_no_shard() -> None:
