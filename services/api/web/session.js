@@ -10,9 +10,6 @@ export const settings = getConfig();
 /** Whether this page has a login form. */
 export const asksWho = ["builtin", "basic", "token"].includes(settings.auth);
 
-// Earlier versions kept the credential here.
-for (const place of [localStorage, sessionStorage]) place.removeItem(`dagway ${new URL(document.baseURI).pathname}`);
-
 /**
  * Who is logged in, where a login is required; and the workspaces that they may use, each with their role there. `absent`:
  * nobody is logged in, or it is not known who, so no page can be shown.
