@@ -166,7 +166,7 @@ def _one_holder(snapshot: StoreSnapshot) -> Iterator[Violation]:
     unheld = (
         select(a.token, a.run_key, a.worker_id, a.state)
         .select_from(t.attempts.outerjoin(t.executions, held))
-        # Attempts of an earlier version have no executions, and say nothing in ``begun``.
+        # Imported attempts have no executions, and say nothing in ``begun``.
         .where(a.state.in_(_COUNTED), a.begun.is_not(None), e.token.is_(None))
     )
     for row in snapshot.rows(unheld):
