@@ -141,6 +141,13 @@ DIFFERENCES: Sequence[Difference] = (
         "A condition is written about them.",
     ),
     Difference(
+        "conditions",
+        "A step's conditions, and its commands in back quotes, run in the workflow's directory, even if the step has its "
+        "own.",
+        "They run in the step's directory, if that exists.",
+        "They ask about the place where the step works.",
+    ),
+    Difference(
         "running",
         "An `http` step with `json` and `silent` prints the status code 0 and no headers.",
         "It prints those of the answer.",
