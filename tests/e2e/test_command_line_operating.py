@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,15 @@ def test_queues_pauses_and_why(dagway: Dagway, client: Client) -> None:
     assert dagway("pause", "queued", "--reason", "we move").stdout == "queued is paused\n"
     assert dagway("enqueue", "--run-id=q1", "queued").stdout == "q1\n"
     assert dagway("enqueue", "--run-id", "q2", "-q", "queued").output == ""
+    second = int(time.time())
+    eventually(lambda: time.time() > second + 1)  # the API says in which second a run was queued
+    assert dagway("enqueue", "--run-id=q3", "--priority=high", "queued").stdout == "q3\n"
     assert re.search(r"dag queued +paused +0 .* we move", dagway("pause").stdout)
     assert "we move" in dagway("why", "queued", "q1").stdout
     assert json.loads(dagway("why", "queued", "q1", "--json").stdout)["waits"][0]["dagRunId"] == "q1"
-    assert re.search(r"^queued +dag-based +1 +0 +2$", dagway("queues").stdout, re.MULTILINE)
+    assert re.search(r"^queued +dag-based +1 +0 +3$", dagway("queues").stdout, re.MULTILINE)
     assert dagway("dequeue", "queued", "--dag-run=queued:q2").stdout == "queued/q2 removed from the queue\n"
+    assert dagway("dequeue", "queued").stdout == "queued/q3 removed from the queue\n", "it would start first"
     assert dagway("dequeue", "queued").stdout == "queued/q1 removed from the queue\n"
     assert dagway("dequeue", "queued").stderr == "dagway: the queue 'queued' is empty\n"
     assert dagway("resume", "queued").stdout == "queued is resumed\n"

@@ -139,7 +139,7 @@ def dequeue_command(
 def _first_in(gateway: Gateway, queue: str) -> tuple[str, str]:
     for each in gateway.get("/queues")["queues"]:
         if each["name"] == queue and each["queued"]:
-            first = min(each["queued"], key=lambda run: run["queuedAt"])
+            first = each["queued"][0]
             return first["name"], first["dagRunId"]
     waiting = run_ids(gateway, queue, QUEUED)
     if not waiting:
