@@ -1,0 +1,142 @@
+"""The differences from Dagu in values and conditions."""
+
+from collections.abc import Sequence
+
+from tests.comparison.difference import Difference
+
+__all__ = ["VALUE_DIFFERENCES"]
+
+_LOGS = frozenset({"logs"})
+VALUE_DIFFERENCES: Sequence[Difference] = (
+    Difference(
+        "values",
+        "A value with quotes, `$(…)` or `;` becomes part of the command's text, and may break it or run.",
+        "The value reaches the command as one value, whatever is in it.",
+        "A parameter must not be able to run a command.",
+        "value-in-shell",
+    ),
+    Difference(
+        "values",
+        "A plain `010` is 8, `null` is the text `<nil>`, and `$$` is empty.",
+        "`010` and `$$` stay as written, and `null` is empty.",
+        "Nobody means 8 or `<nil>`.",
+        "plain-scalars",
+        _LOGS,
+    ),
+    Difference(
+        "values",
+        "Large numbers in JSON become `1e+06`, objects Go's `map[k:v]`, and a missing value `<nil>`.",
+        "Numbers keep their digits, objects are compact JSON, and a missing value is empty.",
+        "The next step must be able to read the value.",
+        "json-values",
+        _LOGS,
+    ),
+    Difference(
+        "values",
+        "In the `params` of a `call`, line ends arrive as `\\n`, backslashes twice, and of `$A$B` sometimes nothing.",
+        "All arrive as they are.",
+        "The called workflow must get what the caller gave.",
+    ),
+    Difference(
+        "values",
+        "With `call: jobs/${F}`, a value of `F` with `..` leaves the folder `jobs`.",
+        "The step fails.",
+        "A worker evaluates the value, and must not be able to start any workflow.",
+    ),
+    Difference(
+        "values",
+        "Variables in a map of `env` are evaluated in a random order, so `${A}` may be empty in another value.",
+        "They are evaluated in the order of the file.",
+        "The same file must give the same values.",
+    ),
+    Difference(
+        "values",
+        '`$OUT.key` reads a path in JSON only at the end or before a space. Elsewhere, as in `"$OUT.key"`, it has the '
+        "whole value, and then `.key`.",
+        "It reads the path wherever it is. Write `${OUT}.key` for the value and a text.",
+        "Nobody means a whole JSON text before `.key`.",
+    ),
+    Difference(
+        "values",
+        "With `shell: direct`, variables of `env` and of the process stay as they are written in a command.",
+        "They have their values, as params and outputs do in both.",
+        "There is no shell that could replace them.",
+    ),
+    Difference(
+        "values",
+        "In `stdout` and `stderr`, `$DAG_RUN_STEP_NAME` is empty, and a relative path is in the workflow's directory, "
+        "even if the step has its own. The file's folder must exist.",
+        "It is the name of the step. The path is in the step's directory, and missing folders are created.",
+        "Each step can write a file of its own, where its command works.",
+    ),
+    Difference(
+        "values",
+        "A parameter of a request such as `PA=$HOME` is expanded with the server's environment.",
+        "It stays text; it may refer to earlier parameters only.",
+        "A request must not read the server's environment.",
+    ),
+    Difference(
+        "values",
+        "A default that refers to another parameter (`A=1 B=${A}`) has the default of that one, even if a request sets "
+        "`A=2`: `B` is 1. A command in back quotes does not see `A`.",
+        "It has the value that counts: `B` is 2. A default that is replaced is not evaluated, nor is its command run.",
+        "A value is derived from what the run gets.",
+    ),
+    Difference(
+        "values",
+        "In a dotenv file, `$Word` and `$1` are replaced in part, `${A:-x}` is the value of `A` and then `:-x}`, and "
+        "`A= # text` is a value. Variables of the process are not known, and a wrong line drops the whole file.",
+        "`$Word` and `$1` stay as they are, `x` is the default of `A`, and `# text` is a comment. Variables of the "
+        "process are known, and the other lines count.",
+        "It is clear what they mean.",
+    ),
+    Difference(
+        "values",
+        "Two back-quoted values in one text (``A=`x` B=`y` ``) are one value, with all that is between them.",
+        "They are two values.",
+        "Nobody means one.",
+    ),
+    Difference(
+        "values",
+        "A command in back quotes runs in a path of `dotenv`, and in one of its values `\\t` in double quotes is `t`.",
+        "It does not run: use a variable there. `\\t` is a tab.",
+        "Every step looks for the files anew.",
+    ),
+    Difference(
+        "values",
+        "A captured output that contains a secret carries it to the next step.",
+        "It carries stars; declare the secret in the next step too.",
+        "Outputs are stored and shown, so a secret in one would be too.",
+    ),
+    Difference(
+        "values",
+        "A secret from a file has the line end with which the file ends.",
+        "It has not.",
+        "Editors end a file with one, and a password with it is wrong.",
+    ),
+    Difference(
+        "values",
+        "In a `parallel` variable with quoted words, letters such as `é` become others.",
+        "They stay.",
+        "An item is what the text says.",
+    ),
+    Difference(
+        "values",
+        'A quoted text with `=` in params, such as `"k=v w"`, becomes the parameter `"k` and the value `w`.',
+        "It is one value, a positional parameter.",
+        "That is what quotes are for.",
+    ),
+    Difference(
+        "conditions",
+        "The command of a precondition sees neither outputs of earlier steps nor the workflow's `env`.",
+        "It sees both.",
+        "A condition is written about them.",
+    ),
+    Difference(
+        "conditions",
+        "A step's conditions, and its commands in back quotes, run in the workflow's directory, even if the step has "
+        "its own.",
+        "They run in the step's directory, if that exists.",
+        "They ask about the place where the step works.",
+    ),
+)
