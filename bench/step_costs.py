@@ -24,8 +24,8 @@ _SHAPES = {
 }
 """The first lines of each DAG, its steps, and how many runs are measured."""
 _WARM_UP = 3
-_SETTLE_S = 2.5
-"""Postgres counts the rows of a session up to a second later, and the reports of a run's end may still be recorded."""
+_SETTLE_S = 11
+"""Postgres counts the rows of a session that has become idle up to 10 s later."""
 
 _OF_POSTGRES = """
 SELECT txid_snapshot_xmax(txid_current_snapshot()) AS writes, tup_inserted AS inserted, tup_updated AS updated,
