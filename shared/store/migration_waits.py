@@ -47,7 +47,7 @@ def _watch(connection: Connection, stop: threading.Event, ended: threading.Event
             with connection.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as own:
                 found = list(own.execute(_HOLDERS, {"pid": pid}).scalars())
         except exc.SQLAlchemyError:
-            continue  # nobody is told for once
+            continue  # the next look may tell
         if found and stop.is_set():
             session.cancel()  # type: ignore[union-attr]
         elif found and found == before != told:
