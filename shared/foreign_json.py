@@ -7,7 +7,7 @@ __all__ = ["read_json"]
 
 
 def read_json(data: str | bytes) -> Any:
-    """Return the content of a JSON text. Raises ``ValueError`` if it is none, or is nested too deeply to be read."""
+    """Return the content of a JSON text. Raises ``ValueError`` if it is not JSON or nested too deeply."""
     try:
         return json.loads(data)
     except RecursionError as error:

@@ -29,7 +29,7 @@ END
 unset SCHEDULER_PASSWORD API_PASSWORD WORKER_PASSWORD
 
 # With the cookie, whoever reaches port 25672 controls the broker, and steps reach it where no network policy applies. One
-# that Erlang makes can be guessed. Nobody else needs it: this broker is a single node.
+# that Erlang makes may be guessed. Nobody else needs it: this broker is a single node.
 rm -f "${HOME:?}/.erlang.cookie"
 od -A n -N 32 -t x1 /dev/urandom | tr -d ' \n' > "$HOME/.erlang.cookie"
 exec docker-entrypoint.sh rabbitmq-server

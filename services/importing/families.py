@@ -182,7 +182,7 @@ def _loaded(spec: str, stem: str) -> LoadResult:
 
 @lru_cache(maxsize=512)
 def _file_with(text: str, name: str, dags: Path) -> str:
-    """Return the name of the workflow file that has this text, best that of its DAG; empty if there is none."""
+    """Return the name of a workflow file with this text, if possible the one named ``name``; empty if there is none."""
     for path in sorted(dags.glob("*.y*ml"), key=lambda one: (one.stem != name, one)):
         with suppress(OSError):
             if text_of(read_data(path)) == text:

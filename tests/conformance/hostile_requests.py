@@ -57,6 +57,6 @@ HOSTILE_REQUESTS: dict[str, bytes] = {
     "an upgrade": _get(b"/healthz", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABkAAQAAP__"),
     "an expectation": _post(b"Expect: 200-maybe", b"Content-Length: 2", body=b"{}"),
     "a thousand ranges": _get(b"/web/x/main.js", b"Range: bytes=" + b",".join(b"%d-" % each for each in range(1000))),
-    "a cookie that is no UTF-8": _get(b"/api/v2/dags", b"Cookie: theirs=caf\xe9"),
+    "a cookie that is not UTF-8": _get(b"/api/v2/dags", b"Cookie: theirs=caf\xe9"),
     "a proxy's words": _get(b"/api/v2/dags", b"X-Original-URL: /api/v2/users", b"X-HTTP-Method-Override: DELETE"),
 }

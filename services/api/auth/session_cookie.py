@@ -20,7 +20,7 @@ _NAME = "dagway-session"
 def cookies_of(headers: Mapping[str, str] | Headers) -> Mapping[str, str]:
     """Return the cookies of a request.
 
-    Another server of this host or domain may have set some that are no UTF-8. Ours are ASCII.
+    Another server of this host or domain may have set some that are not UTF-8. Ours are ASCII.
     """
     sent = headers.get("Cookie", "")
     return parse_cookie(sent if sent.isascii() else sent.encode("ascii", "replace").decode()) if sent else {}

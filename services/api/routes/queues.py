@@ -67,7 +67,7 @@ def queue(call: Call, name: str) -> ApiResponse:
 
 @QUEUES.get("/queues/{name}/items", id="listQueueItems", response=QueueItemsSchema)
 def queue_items(call: Call, query: QueueItemsQuery, name: str) -> ApiResponse:
-    """List the queued runs of a queue page by page, in the order in which they will start: an operation of Dagu 2."""
+    """List the queued runs of a queue page by page, by priority and then by time: an operation of Dagu 2."""
     if old := sorted(_OLD_PAGING & call.arguments):
         raise bad_request(f"{old[0]}: not supported; use limit and cursor, which list the queued runs", field=old[0])
     after = read_cursor(query.cursor, _place) if query.cursor else None

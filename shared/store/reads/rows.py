@@ -286,7 +286,7 @@ class ServiceRow(NamedTuple):
 
 
 class QueuePlace(NamedTuple):
-    """The place of a queued run in its queue: runs start by priority, the highest first, then by time."""
+    """The place of a queued run in the list of its queue: by priority, the highest first, then by time."""
 
     priority: int
     queued_at: datetime
