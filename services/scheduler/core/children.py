@@ -261,13 +261,12 @@ def _print(draft: Draft, idx: int, text: str, end: End) -> None:
 
     ``call_token`` stays until then: if the worker is lost, the next ``ChildrenSeen`` prints the result again.
     """
-    dag = draft.run.plan.dag
-    worker_id = draft.run.worker_id if dag.placement == "stick" else None
+    worker_id = draft.run.worker_id if draft.run.plan.dag.placement == "stick" else None
     token = draft.open_attempt(idx, worker_id)
     result = CallResult(text=text, failed=end.outcome in _FAILED, error=end.error)
     task = make_task(draft, idx, token, worker_id)
     task = task.model_copy(update={"options": {**task.options, "result": result.model_dump(mode="json")}})
-    draft.effects.append(Dispatch(task, worker_id, tuple(sorted(dag.worker_selector.items()))))
+    draft.effects.append(Dispatch(task, worker_id))
 
 
 def printed(draft: Draft, event: AttemptFinished) -> End:

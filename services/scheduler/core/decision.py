@@ -47,13 +47,12 @@ class Transition:
 class Dispatch:
     """Send ``task`` to the own broker queue of worker ``worker_id``.
 
-    If ``worker_id`` is ``None``, send it to the shared broker queue of workers whose labels satisfy ``selector``.
-    ``urgent``: it overtakes tasks of runs that have many on their way.
+    If ``worker_id`` is ``None``, send it to the shared broker queue of the DAG's worker selector. ``urgent``: it
+    overtakes tasks of runs that have many on their way.
     """
 
     task: Task
     worker_id: str | None
-    selector: tuple[tuple[str, str], ...]
     urgent: bool = True
 
 

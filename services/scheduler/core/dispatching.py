@@ -178,14 +178,12 @@ def _delayed(draft: Draft, due: list[Node]) -> list[Node]:
 
 def dispatch(draft: Draft, idx: int, run_status: str = "") -> None:
     """Open the next attempt of the node, and add the effect that sends its task."""
-    dag = draft.run.plan.dag
-    worker_id = draft.run.worker_id if dag.placement == "stick" else None
+    worker_id = draft.run.worker_id if draft.run.plan.dag.placement == "stick" else None
     token = draft.open_attempt(idx, worker_id, retry_at=None, admission="", call_token="")
     task = make_task(draft, idx, token, worker_id, run_status)
     if rest := following(draft, idx, token):
         task = task.model_copy(update={"chain": rest})
-    urgent = draft.tally.ahead <= MOST_URGENT
-    draft.effects.append(Dispatch(task, worker_id, tuple(sorted(dag.worker_selector.items())), urgent))
+    draft.effects.append(Dispatch(task, worker_id, urgent=draft.tally.ahead <= MOST_URGENT))
 
 
 def _end(draft: Draft) -> None:

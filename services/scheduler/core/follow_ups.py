@@ -92,14 +92,13 @@ def _send(draft: Draft, node: Node, owed: dict[str, str]) -> None:
     first = all(tries == "0" for tries in owed.values())
     owed = {what: str(int(tries) + 1) for what, tries in owed.items()}
     draft.set_node(node.idx, outputs=owed)
-    dag = draft.run.plan.dag
-    worker_id = draft.run.worker_id if first and dag.placement == "stick" else None
+    worker_id = draft.run.worker_id if first and draft.run.plan.dag.placement == "stick" else None
     token = draft.open_attempt(node.idx, worker_id)
     content = _content(draft, owed)
     options = {FOLLOW_UP: content.model_dump(mode="json")}
     task = make_task(draft, node.idx, token, worker_id, str(draft.run.status))
     task = task.model_copy(update={"options": options, "timeout_s": _TIMEOUT_S})
-    draft.effects.append(Dispatch(task, worker_id, tuple(sorted(dag.worker_selector.items()))))
+    draft.effects.append(Dispatch(task, worker_id))
 
 
 def finished(draft: Draft, node: Node, event: AttemptFinished) -> None:

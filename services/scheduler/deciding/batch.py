@@ -251,17 +251,17 @@ class Batch:
     def _dispatch(self, key: str, effect: Dispatch) -> None:
         run = self.runs.entry(key).run
         # Runs begin only where they are served. But a pool may have been reserved since.
-        barred = self.worker_pools.bars(run.dag_name, dict(effect.selector))
+        barred = self.worker_pools.bars(run.dag_name, run.plan.dag.worker_selector)
         if barred is None:
             self._send(key, with_stored_secrets(self.tx, recall(self.tx, run, effect)))
         else:
             self._barred.append((key, TaskBarred(effect.task.node, effect.task.token, str(barred))))
 
     def _send(self, key: str, dispatch: Dispatch) -> None:
-        worker_id = dispatch.worker_id
-        broker_queue = task_queue(dict(dispatch.selector)) if worker_id is None else worker_queue(worker_id)
-        if worker_id is None and dispatch.selector:
-            self.after.selectors.add(dispatch.selector)
+        selector = self.runs.entry(key).run.plan.dag.worker_selector
+        broker_queue = task_queue(selector) if dispatch.worker_id is None else worker_queue(dispatch.worker_id)
+        if dispatch.worker_id is None:
+            self.after.announce(selector)
         message_id = new_run_id()
         trace = self.runs.asked_in(key).of_run(key, dispatch.task.run_attempt)
         task = dispatch.task

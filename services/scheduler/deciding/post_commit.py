@@ -1,5 +1,6 @@
 """The actions after a commit: messages to publish, loops to wake, events to count."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -95,6 +96,11 @@ class PostCommit:
     """How many steps may have run twice, because a worker began an attempt that was closed or held by another."""
     fires: list[str] = field(default_factory=list)
     """The outcome of each fire."""
+
+    def announce(self, selector: Mapping[str, str]) -> None:
+        """Let workers that satisfy a worker selector consume from its broker queue. Those of ``{}`` always do."""
+        if selector:
+            self.selectors.add(tuple(sorted(selector.items())))
 
     def note_child(self, parent_key: str, run_id: str | None) -> None:
         """Note that the status of a child may have changed; ``None``: those of any children of this parent run."""

@@ -186,10 +186,9 @@ class Leases:
                 found.append((worker_queue(row["token_worker"]), row))
                 continue
             selector = plans[origin(row)].dag.worker_selector
-            if selector:
-                # Announce the broker queue again, for workers that started later or missed the message.
-                batch.after.selectors.add(tuple(sorted(selector.items())))
-            found.append((task_queue(dict(selector)), row))
+            # Again, for workers that started later or missed the message.
+            batch.after.announce(selector)
+            found.append((task_queue(selector), row))
         return found
 
     def _lost(self, waiting: Sequence[tuple[BrokerQueue, Row]], judged_at: datetime) -> dict[datetime, list[Row]]:

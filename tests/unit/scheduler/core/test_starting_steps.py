@@ -193,12 +193,6 @@ def test_a_spread_run_asks_any_worker_for_every_step() -> None:
     assert stage.run.worker_id is None
 
 
-def test_tasks_ask_for_the_labels_of_the_dag() -> None:
-    stage = Stage.begun(make_dag(step("a"), worker_selector={"zone": "b", "gpu": "yes"}))
-
-    assert stage.sent[0].selector == (("gpu", "yes"), ("zone", "b"))
-
-
 def test_a_run_leaves_the_worker_that_is_lost() -> None:
     stage = Stage.begun(make_dag(step("a"), step("b", "a")))
     stage.make("a")
