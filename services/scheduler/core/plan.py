@@ -132,8 +132,7 @@ class Plan:
 
     def _links(self) -> Iterator[tuple[int, int]]:
         """Yield pairs of which the second may begin as soon as the first has succeeded."""
-        if not self.dag.max_active_steps or self._linear:
-            # Otherwise the steps that are ready take turns, in the order of the spec.
+        if not self._take_turns:
             for position, children in enumerate(self.dependents):
                 if len(children) == 1 and self.depends[children[0]] == (position,):
                     yield position, children[0]
@@ -153,7 +152,15 @@ class Plan:
         return position not in self.claims and self.steps[position].type != "chat"
 
     @cached_property
+    def _take_turns(self) -> bool:
+        """Whether several steps may be ready, of which some wait: then they begin in the order of the spec."""
+        return self.dag.max_active_steps > 0 and not self._linear
+
+    @cached_property
     def _first_step(self) -> int | None:
+        if self._take_turns:
+            # After a retry, steps before it may be ready too: those whose dependencies it has kept.
+            return None
         return next((position for position, parents in enumerate(self.depends) if not parents), None)
 
     @cached_property

@@ -10,7 +10,7 @@ from services.scheduler.core.tasks import MOST_FOLLOWING
 from shared.contracts.attempt_tokens import chain_of, token_in_chain
 from shared.contracts.events import NextStart
 from shared.contracts.tasks import StepRef
-from shared.language.model import RepeatMode, RepeatPolicy, Secret
+from shared.language.model import Handler, RepeatMode, RepeatPolicy, Secret
 from shared.language.steps.approval import APPROVAL
 from shared.status import AttemptState, NodeStatus, RunStatus
 from tests.unit.scheduler.core.stage import Stage, make_dag, step
@@ -84,6 +84,21 @@ def test_where_the_dag_has_a_say_a_scheduler_decides(facts: dict[str, Any]) -> N
 
 def test_a_limit_on_active_steps_does_not_matter_if_all_steps_are_one_chain() -> None:
     assert followers(begun(*in_line(3), max_active_steps=1)) == ["s1", "s2"]
+
+
+def test_the_first_step_waits_for_its_turn_after_a_retry_that_kept_what_another_step_depends_on() -> None:
+    stage = begun(
+        step("c", "b"), step("b", "a"), step("a"), handlers=[Handler.INIT], max_active_steps=1, placement="spread"
+    )
+    stage.make("onInit", "failed")
+    stage.retry("b")
+    stage.make("onInit")
+    stage.make("b")
+    stage.retry()
+
+    assert followers(stage) == []
+    stage.make("onInit")
+    assert stage.sent[-1].task.step.name == "c"
 
 
 def test_a_chain_may_end_with_what_needs_a_scheduler_afterwards() -> None:
