@@ -108,35 +108,34 @@ def advance(run: Run, message: Message, now: datetime, salt: str) -> Decision:
 
 def apply(draft: Draft, message: Message) -> Decision | None:
     """Apply ``message`` to the draft; return the decision if nothing can follow from it, and else ``None``."""
-    answer: Ignored | Refused | None
     match message:
         case Admit():
-            answer = pools.admitted(draft, message)
+            return pools.admitted(draft, message)
         case Begin():
-            answer = _begin(draft, message)
+            return _begin(draft, message)
         case Stop():
-            answer = stopping.stop(draft, message)
+            return stopping.stop(draft, message)
         case Dequeue():
-            answer = _dequeue(draft, message)
+            return _dequeue(draft, message)
         case Retry():
-            answer = run_attempts.retry(draft, message)
+            return run_attempts.retry(draft, message)
         case Approve():
-            answer = approvals.approve(draft, message)
+            return approvals.approve(draft, message)
         case Reject():
-            answer = approvals.reject(draft, message)
+            return approvals.reject(draft, message)
         case PatchNode():
             return _patch(draft, message)
         case TimerFired():
-            answer = _timer(draft, message)
+            return _timer(draft, message)
         case ChildRefused():
-            answer = children.refused(draft, message)
+            return children.refused(draft, message)
         case ChildrenSeen():
             answer = children.seen(draft, message)
             if answer is None:
                 approvals.resume_if_free(draft, "scheduler")
+            return answer
         case _:
-            answer = _report(draft, message)
-    return answer
+            return _report(draft, message)
 
 
 def _report(draft: Draft, message: _AboutAttempt) -> Ignored | None:

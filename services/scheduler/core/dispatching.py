@@ -197,16 +197,12 @@ def _end(draft: Draft) -> None:
         _wait(draft)
         return
     abandon(draft, f"the run is {status}", "scheduler")
-    first = _handler(draft, _HANDLER_OF[status]) if status in _HANDLER_OF else None
-    if _run_one_off(draft, first, status):
-        return
-    if status is RunStatus.SUCCEEDED and first is not None and first.status is NodeStatus.FAILED:
-        status = RunStatus.FAILED
-    last = _handler(draft, Handler.EXIT)
-    if _run_one_off(draft, last, status):
-        return
-    if status is RunStatus.SUCCEEDED and last is not None and last.status is NodeStatus.FAILED:
-        status = RunStatus.FAILED
+    for handler in (_HANDLER_OF[status], Handler.EXIT):
+        node = _handler(draft, handler)
+        if _run_one_off(draft, node, status):
+            return
+        if status is RunStatus.SUCCEEDED and node is not None and node.status is NodeStatus.FAILED:
+            status = RunStatus.FAILED
     draft.become(status, _why(draft, status), "scheduler", finished_at=draft.now)
 
 
