@@ -27,12 +27,10 @@ def _set_pause(batch: Batch, command: c.SetPause) -> dict[str, Any]:
             "catchup": None,
         }
     )
-    if scope == "dag":
-        # A paused DAG has no next fire, so the firing loop does not read it. The lock waits for a scheduler that is
-        # firing the DAG now.
-        schedule = batch.tx.schedules.lock(name)
-        if schedule is not None:
-            batch.tx.schedules.save_decided([schedule | {"next_fire_at": None, "next_start_at": None}])
+    # A paused DAG has no next fire, so the firing loop does not read it. The lock waits for a scheduler that is firing
+    # the DAG now.
+    if scope == "dag" and batch.tx.schedules.lock(name) is not None:
+        batch.tx.schedules.save_decided([{"file_name": name, "next_fire_at": None, "next_start_at": None}])
     batch.after.pauses = True
     return {"paused": True}
 

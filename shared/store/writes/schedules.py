@@ -3,23 +3,14 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import bindparam, delete, or_, select, tuple_, update
+from sqlalchemy import delete, or_, select, tuple_
 
 from shared.store import tables as t
 from shared.store.engine import for_update
 from shared.store.writes.base import FoundRow, NewRow, Writer
+from shared.store.writes.bulk import Changes, write
 
 __all__ = ["ScheduleWrites"]
-
-_SAVE = (
-    update(t.schedules)
-    .where(t.schedules.c.file_name == bindparam("key"))
-    .values(
-        decided_until=bindparam("new_decided_until"),
-        next_fire_at=bindparam("new_next_fire_at"),
-        next_start_at=bindparam("new_next_start_at"),
-    )
-)
 
 
 class ScheduleWrites(Writer):
@@ -70,21 +61,11 @@ class ScheduleWrites(Writer):
         self._put(t.schedules, rows, ["dag_version", "zone", "decided_until", "next_fire_at", "next_start_at"])
 
     def save_decided(self, rows: Sequence[NewRow]) -> None:
-        """Store, for each claimed schedule, the time up to which it is decided and the times it is next due.
+        """Store, for each locked schedule, the times it is next due, and perhaps the time up to which it is decided.
 
         ``next_fire_at`` is the next scheduled time of any kind, ``next_start_at`` the next that starts a run.
         """
-        if rows:
-            values = [
-                {
-                    "key": row["file_name"],
-                    "new_decided_until": row["decided_until"],
-                    "new_next_fire_at": row["next_fire_at"],
-                    "new_next_start_at": row["next_start_at"],
-                }
-                for row in rows
-            ]
-            self._connection.execute(_SAVE, values)
+        write(self._connection, Changes(t.schedules, rows, {"file_name": "file_name"}))
 
     def dags(self, file_names: Sequence[str]) -> list[FoundRow]:
         """Return the columns of these DAGs that the firing loop needs."""
