@@ -5,7 +5,7 @@ that died fires at most 10 s late.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from services.scheduler.core.messages import TimerFired
@@ -15,43 +15,11 @@ from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.deciding.transactor import Transactor
 from shared.errors import RowsLocked, StoreUnavailable
 
-__all__ = ["Alarm", "Timers"]
+__all__ = ["Timers"]
 
 _AT_ONCE = 200
 _CLOCK_S = 10.0
 """How often a timer that is set is compared with the clock, which may jump."""
-
-
-class Alarm:
-    """The next time at which the timer thread must wake. Other threads may set an earlier time."""
-
-    def __init__(self) -> None:
-        self._condition = threading.Condition()
-        self._next: datetime | None = None
-
-    def set(self, moment: datetime) -> None:
-        with self._condition:
-            if self._next is None or moment < self._next:
-                self._next = moment
-                self._condition.notify_all()
-
-    def wake(self) -> None:
-        """Let a wait see that its ``stop`` is set."""
-        with self._condition:
-            self._condition.notify_all()
-
-    def wait(self, clock: Callable[[], datetime], stop: threading.Event) -> None:
-        """Wait until the earliest time that was set, or ``stop`` (noticed at ``wake``)."""
-        with self._condition:
-            while not stop.is_set():
-                if self._next is None:
-                    self._condition.wait()
-                    continue
-                left_s = (self._next - clock()).total_seconds()
-                if left_s <= 0:
-                    break
-                self._condition.wait(min(left_s, _CLOCK_S))
-            self._next = None
 
 
 class Timers:
@@ -59,20 +27,25 @@ class Timers:
 
     def __init__(self, transactor: Transactor) -> None:
         self._transactor = transactor
-        self._alarm = Alarm()
+        self._condition = threading.Condition()
+        self._next: datetime | None = None
+        """The earliest time that was noted since the last wait."""
 
     def follow(self, after: PostCommit) -> None:
-        """Wake the thread when the first timer that the transaction set is due."""
         if after.wake_at is not None:
-            self._alarm.set(after.wake_at)
+            self.note(after.wake_at)
 
     def note(self, due_at: datetime) -> None:
         """Note when a timer is due, perhaps one that another scheduler set."""
-        self._alarm.set(due_at)
+        with self._condition:
+            if self._next is None or due_at < self._next:
+                self._next = due_at
+                self._condition.notify_all()
 
     def wake(self) -> None:
         """End a wait of ``run``, which then checks whether to stop."""
-        self._alarm.wake()
+        with self._condition:
+            self._condition.notify_all()
 
     def fire_due(self) -> int:
         """Fire up to 200 due timers; return how many fired."""
@@ -82,7 +55,7 @@ class Timers:
             if not due:
                 moment = tx.timers.next_due_at()
                 if moment is not None:
-                    self._alarm.set(moment)
+                    self.note(moment)
                 return 0
 
         def work(batch: Batch, keys: Sequence[str]) -> int:
@@ -99,7 +72,7 @@ class Timers:
         except RowsLocked:
             locked = self._transactor.one_by_one(keys, lambda batch, key: work(batch, [key]))
             # The timers of locked runs are tried again after the next wait.
-            self._alarm.set(now + timedelta(seconds=1))
+            self.note(now + timedelta(seconds=1))
             return 0 if locked else len(due)
 
     def run(self, stop: threading.Event) -> None:
@@ -111,4 +84,17 @@ class Timers:
             except StoreUnavailable:
                 stop.wait(1)
                 continue
-            self._alarm.wait(self._transactor.clock, stop)
+            self._wait(stop)
+
+    def _wait(self, stop: threading.Event) -> None:
+        """Wait until the earliest noted time, or ``stop`` (noticed at ``wake``)."""
+        with self._condition:
+            while not stop.is_set():
+                if self._next is None:
+                    self._condition.wait()
+                    continue
+                left_s = (self._next - self._transactor.clock()).total_seconds()
+                if left_s <= 0:
+                    break
+                self._condition.wait(min(left_s, _CLOCK_S))
+            self._next = None
