@@ -4,7 +4,7 @@ Several messages about one run need one load and one save. A ``PostCommit`` coll
 messages to send, workers to notify, loops to wake.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -43,7 +43,6 @@ from services.scheduler.deciding.progress import recall
 from services.scheduler.deciding.stored_secrets import with_stored_secrets
 from services.scheduler.deciding.traces import lost_span, run_span, waited_span
 from shared.contracts.codec import encode
-from shared.contracts.events import LogChunk
 from shared.ids import new_run_id, random_hex
 from shared.spans import Span, recording
 from shared.status import AttemptState, RunStatus
@@ -183,17 +182,9 @@ class Batch:
             else:
                 self.apply(report.event.run_key, report.event)
 
-    def hold_back(self, key: str, held: Mapping[str, Any]) -> None:
-        """Keep a queued run of this batch from being admitted; see the table ``run_holds``."""
-        self.pending.holds.append({**held, "run_key": key})
-
     def remind(self, key: str, wake: WakeAt) -> None:
         """Set a timer of a run of this batch, without a message to the core."""
         self._take(key, [wake])
-
-    def add_log(self, chunk: LogChunk) -> None:
-        """Store a chunk of a step's output, unless it is stored already."""
-        self.pending.log_chunks.append(rows.chunk_row(chunk))
 
     def take_for_children(self) -> list[tuple[str, StartChild | StopChild]]:
         """Return the effects that start and stop sub-runs, in order, each with the key of the parent run.
@@ -203,10 +194,6 @@ class Batch:
         """
         wanted, self._for_children = self._for_children, []
         return wanted
-
-    def add_outcomes(self, outcomes: Iterable[dict[str, Any]]) -> None:
-        """Record the outcomes of commands as rows of the inbox."""
-        self.pending.inbox.extend(outcomes)
 
     def add_audit(self, entries: Iterable[dict[str, Any]]) -> None:
         """Add rows to the audit log."""

@@ -7,6 +7,7 @@ from services.scheduler.core.messages import AttemptLost, BegunBeside, Requested
 from services.scheduler.core.starts import begun_otherwise, run_deleted
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.progress import progress_row, tells_progress
+from services.scheduler.deciding.rows import chunk_row
 from shared.contracts.events import AttemptFinished, AttemptProgress, AttemptRequested, AttemptStarted, Doubt, Event
 from shared.status import AttemptState, Begun
 
@@ -39,8 +40,7 @@ def record_events(batch: Batch, events: Sequence[Event], recorded_until: Callabl
         if isinstance(event, AttemptProgress):
             continue
         if isinstance(event, AttemptFinished):
-            for chunk in event.logs:
-                batch.add_log(chunk)
+            batch.pending.log_chunks.extend(map(chunk_row, event.logs))
         if batch.runs.get(event.run_key) is None:
             if isinstance(event, AttemptStarted | AttemptRequested):
                 batch.halt(run_deleted(event, event.token))

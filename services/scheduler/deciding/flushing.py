@@ -32,9 +32,12 @@ class PendingRows:
         self.attempts: list[dict[str, Any]] = []
         self.executions: list[dict[str, Any]] = []
         self.log_chunks: list[dict[str, Any]] = []
+        """Those that are stored already are left out."""
         self.holds: list[dict[str, Any]] = []
+        """What keeps queued runs from being admitted."""
         self.outbox: list[dict[str, Any]] = []
         self.inbox: list[dict[str, Any]] = []
+        """The outcomes of commands."""
         self.audit: list[dict[str, Any]] = []
         self.timers: dict[tuple[str, int, str], datetime] = {}
         """The time at which each timer is due, by ``(run key, node, kind)``."""

@@ -198,5 +198,6 @@ class FiredRuns:
         except QuotaExceeded as error:
             return "skipped", str(error), None
         wait_s = int(stopped.plan.dag.restart_wait_sec)
-        self._batch.hold_back(run.run_key, {"after_key": after, "wait_s": wait_s, "not_before": None})
+        held = {"run_key": run.run_key, "after_key": after, "wait_s": wait_s, "not_before": None}
+        self._batch.pending.holds.append(held)
         return "fired", fire.reason, run_id

@@ -7,8 +7,7 @@ schedulers did not, for instance because they died.
 """
 
 import threading
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,11 +33,11 @@ Who = tuple[str, int]
 
 
 class PoolAdmission:
-    """Admits steps to the pools that it is notified of. ``steady`` is a clock in seconds."""
+    """Admits steps to the pools that it is notified of."""
 
-    def __init__(self, transactor: Transactor, steady: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, transactor: Transactor) -> None:
         self._transactor = transactor
-        self._look = RegularLook[PoolKey](steady)
+        self._look = RegularLook[PoolKey]()
         self._condition = threading.Condition()
         self._pools: set[PoolKey] = set()
 
