@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from types import MappingProxyType
 from typing import Any
 
@@ -37,41 +37,44 @@ Row = Mapping[str, Any]
 _APART = "statesApart"
 """In the first of a node's stored calls: who wrote them knows ``child_states``, so that column is up to date."""
 
+_SAME_IN_RUN = (
+    *("run_key", "version", "last_seq", "run_attempt", "queue", "priority", "given", "params_json", "worker_id"),
+    *("incarnation", "error", "queued_at", "started_at", "finished_at", "first_started_at"),
+)
+"""The columns of a run that decisions may change and that the core has as they are, in a field of the same name."""
+_FIXED_IN_RUN = ("dag_name", "dag_run_id", "created_at", "called_from", "scheduled_at")
+"""Those that never change after the run was created."""
+_SAME_IN_NODE = (
+    *("idx", "kind", "name", "number", "retry_count", "done_count", "exit_code", "error", "stdout", "stderr"),
+    *("output_matched", "call_token", "admission", "started_at", "finished_at", "retry_at"),
+)
+"""Those of a node."""
+
+
+def _picking(*names: str) -> Callable[[Row], dict[str, Any]]:
+    """Return a function that returns these columns of a row."""
+    values_of = itemgetter(*names)
+    return lambda row: dict(zip(names, values_of(row), strict=True))
+
+
+_run_fields, _node_fields = _picking(*_SAME_IN_RUN, *_FIXED_IN_RUN), _picking(*_SAME_IN_NODE)
+
 
 def run_from_rows(row: Row, node_rows: Iterable[Row], plan: Plan, root: tuple[str, str] | None = None) -> Run:
     """Convert the rows of a run and its nodes. ``root``: the (DAG name, run id) of its root run, for a sub-run."""
     root_name, root_id = root or (row["dag_name"], row["dag_run_id"])
     return Run(
-        run_key=row["run_key"],
+        **_run_fields(row),
         plan=plan,
-        dag_name=row["dag_name"],
-        dag_run_id=row["dag_run_id"],
         root_dag_name=root_name,
         root_dag_run_id=root_id,
         status=RunStatus(row["status"]),
-        created_at=row["created_at"],
         nodes=tuple(_node(node) for node in node_rows),
-        version=row["version"],
-        last_seq=row["last_seq"],
-        run_attempt=row["run_attempt"],
-        queue=row["queue"],
-        priority=row["priority"],
-        given=row["given"],
         params=tuple((name, value) for name, value in row["params"]),
-        params_json=row["params_json"],
         env=tuple((name, value) for name, value in row["env"]),
-        worker_id=row["worker_id"],
-        incarnation=row["incarnation"],
         stop_reason=row["stop_reason"] or "",
         only_step=row["only_step"] or "",
-        error=row["error"],
-        called_from=row["called_from"],
         asked_as=row["parent_params"] or "",
-        queued_at=row["queued_at"],
-        started_at=row["started_at"],
-        finished_at=row["finished_at"],
-        first_started_at=row["first_started_at"],
-        scheduled_at=row["scheduled_at"],
     )
 
 
@@ -86,27 +89,12 @@ def _node(row: Row) -> Node:
             incarnation=row["token_incarnation"],
         )
     return Node(
-        idx=row["idx"],
-        kind=row["kind"],
-        name=row["name"],
+        **_node_fields(row),
         status=NodeStatus(row["status"]),
-        number=row["number"],
-        retry_count=row["retry_count"],
-        done_count=row["done_count"],
-        exit_code=row["exit_code"],
-        error=row["error"],
-        stdout=row["stdout"],
-        stderr=row["stderr"],
         outputs=MappingProxyType(row["outputs"]),
-        output_matched=row["output_matched"],
         unmet=tuple(row["unmet"] or ()),
         children=_children(row),
-        call_token=row["call_token"],
         approval=_approval(row["approval"]) if row["approval"] else None,
-        admission=row["admission"],
-        started_at=row["started_at"],
-        finished_at=row["finished_at"],
-        retry_at=row["retry_at"],
         attempt=attempt,
     )
 
@@ -169,30 +157,13 @@ def _same_named(*names: str) -> dict[str, Callable[[Any], Any]]:
     return {name: attrgetter(name) for name in names}
 
 
-_RUN_COLUMNS: Mapping[str, Callable[[Run], Any]] = _same_named(
-    "run_key",
-    "version",
-    "last_seq",
-    "run_attempt",
-    "queue",
-    "priority",
-    "given",
-    "params",
-    "params_json",
-    "env",
-    "worker_id",
-    "incarnation",
-    "error",
-    "queued_at",
-    "started_at",
-    "finished_at",
-    "first_started_at",
-) | {
+_RUN_COLUMNS: Mapping[str, Callable[[Run], Any]] = _same_named(*_SAME_IN_RUN, "params", "env") | {
     "status": lambda run: str(run.status),
     "stop_reason": lambda run: run.stop_reason or None,
     "only_step": lambda run: run.only_step or None,
 }
 """The columns of a run that decisions may change, each with its value. It follows from the field of the same name."""
+_FIXED_COLUMNS = _same_named(*_FIXED_IN_RUN)
 
 
 def run_row(run: Run) -> dict[str, Any]:
@@ -202,14 +173,7 @@ def run_row(run: Run) -> dict[str, Any]:
 
 def new_run_row(run: Run, fixed: Row) -> dict[str, Any]:
     """Return all columns of a new run. ``fixed``: the columns that are not in the core's ``Run``."""
-    return run_row(run) | {
-        "dag_name": run.dag_name,
-        "dag_run_id": run.dag_run_id,
-        "created_at": run.created_at,
-        "called_from": run.called_from,
-        "scheduled_at": run.scheduled_at,
-        **fixed,
-    }
+    return {**run_row(run), **{name: value_of(run) for name, value_of in _FIXED_COLUMNS.items()}, **fixed}
 
 
 def _of_attempt(name: str) -> Callable[[Node], Any]:
@@ -225,8 +189,7 @@ _ATTEMPT_COLUMNS: Mapping[str, Callable[[Node], Any]] = {
     "dispatched_at": _of_attempt("dispatched_at"),
 }
 _NODE_COLUMNS: Mapping[str, Callable[[Node], Any]] = {
-    **_same_named("idx", "kind", "name", "number", "retry_count", "done_count", "exit_code", "error", "stdout"),
-    **_same_named("stderr", "output_matched", "call_token", "admission", "started_at", "finished_at", "retry_at"),
+    **_same_named(*_SAME_IN_NODE),
     "status": lambda node: str(node.status),
     "outputs": lambda node: dict(node.outputs),
     "unmet": lambda node: list(node.unmet) or None,
