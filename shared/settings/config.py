@@ -61,8 +61,6 @@ class Config:
     suspend_dir: Path | None = None
     database_url: str = dataclass_field(default="", repr=False)
     database_statement_s: float = 15
-    database_lock_s: float = 2
-    database_idle_s: float = 10
     database_room_mib: int = 0
     amqp_url: str = dataclass_field(default="", repr=False)
     worker_slots: int = 100

@@ -20,18 +20,6 @@ DATABASE_OPTIONS = (
         "seconds that Postgres may take for one statement; a read that takes longer is answered with 503 (15)",
     ),
     Option(
-        "DAGWAY_DATABASE_LOCK_S",
-        seconds,
-        GATEWAY | SCHEDULER,
-        "seconds that a statement waits for a row that another transaction has locked (2)",
-    ),
-    Option(
-        "DAGWAY_DATABASE_IDLE_S",
-        seconds,
-        GATEWAY | SCHEDULER,
-        "seconds after which Postgres ends an idle transaction, for example that of a frozen process (10)",
-    ),
-    Option(
         "DAGWAY_DATABASE_ROOM_MIB",
         whole_number(0, 1_000_000_000),
         SCHEDULER,
