@@ -18,6 +18,7 @@ from pathlib import Path
 from statistics import quantiles
 from typing import Any, cast
 
+from services.worker.attempt.context import Preparation
 from services.worker.attempt.grants import Grants
 from services.worker.attempt.handler import TaskHandler, WorkerIdentity
 from services.worker.attempt.registry import AttemptRegistry
@@ -116,10 +117,8 @@ def _handler(folder: Path, counters: WorkerCounters) -> Iterator[TaskHandler]:
     reporter.start()
     yield TaskHandler(
         WorkerIdentity("w1", "bench"),
-        workspace,
+        Preparation(workspace, sealer, resolver),
         runner=AttemptRunner(guardian, workspace, sealer, resolver, "any"),
-        sealer=sealer,
-        resolver=resolver,
         shipper=shipper,
         reporter=reporter,
         attempts=attempts,

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from services.worker.attempt.context import Preparation
 from services.worker.attempt.grants import Grants
 from services.worker.attempt.handler import TaskHandler, WorkerIdentity
 from services.worker.attempt.registry import AttemptRegistry
@@ -146,10 +147,8 @@ class Worker:
         self._grants = Grants(self._reporter)
         self._handler = TaskHandler(
             WorkerIdentity(settings.worker_id, self.incarnation),
-            workspace,
+            Preparation(workspace, sealer, resolver),
             runner=AttemptRunner(self._guardian, workspace, sealer, resolver, settings.outbound),
-            sealer=sealer,
-            resolver=resolver,
             shipper=self._shipper,
             reporter=self._reporter,
             attempts=self.attempts,

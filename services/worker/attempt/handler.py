@@ -23,9 +23,6 @@ from services.worker.attempt.grants import Answer, Grants
 from services.worker.attempt.registry import AttemptRegistry
 from services.worker.attempt.runner import AttemptResult, AttemptRunner, broken
 from services.worker.attempt.spans import AttemptSpans
-from services.worker.inputs.sealing import Sealer
-from services.worker.inputs.secret_values import SecretResolver
-from services.worker.inputs.workspace import Workspace
 from services.worker.output.annotations import Annotations
 from services.worker.output.log_shipper import LogShipper, log_message
 from services.worker.output.log_stream import LogStream
@@ -73,11 +70,9 @@ class TaskHandler:
     def __init__(
         self,
         identity: WorkerIdentity,
-        workspace: Workspace,
+        preparation: Preparation,
         *,
         runner: AttemptRunner,
-        sealer: Sealer,
-        resolver: SecretResolver,
         shipper: LogShipper,
         reporter: Reporter,
         attempts: AttemptRegistry,
@@ -87,7 +82,7 @@ class TaskHandler:
         spans: AttemptSpans,
     ) -> None:
         self._identity = identity
-        self._preparation = Preparation(workspace, sealer, resolver)
+        self._preparation = preparation
         self._runner = runner
         self._shipper = shipper
         self._reporter = reporter
