@@ -14,7 +14,7 @@ from prometheus_client import generate_latest
 from sqlalchemy import Engine, text
 
 from bench.systems.history import fill
-from services.api.main import build_deps
+from services.api.assembly import build_deps
 from services.api.observability.request_metrics import DaguCollector
 from services.api.settings import Settings
 from services.scheduler.loops.run_totals import TotalsKeeper

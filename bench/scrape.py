@@ -9,7 +9,7 @@ from pathlib import Path
 
 from prometheus_client import generate_latest
 
-from services.api.main import build_deps
+from services.api.assembly import build_deps
 from services.api.observability.request_metrics import DaguCollector
 from services.api.settings import Settings
 from services.scheduler.deciding.post_commit import EndedRun, PostCommit

@@ -8,7 +8,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.core import Metric
 
 import services.api.observability.request_metrics  # noqa: F401 - declares its metrics
-from services.api.main import build_deps
+from services.api.assembly import build_deps
 from services.api.observability.dagu_metrics import COUNTED_BY_DAG, families
 from services.api.settings import Settings
 from services.kubernetes.metrics import DeletionCostCollector, DeletionCostCounts

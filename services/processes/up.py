@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import replace
 
 from services.api.app import create_app
-from services.api.main import build_deps
+from services.api.assembly import build_deps
 from services.api.observability.request_metrics import DaguCollector
 from services.api.serving.waitress_server import EmbeddedServer
 from services.api.settings import settings_from, warn_if_open

@@ -299,25 +299,19 @@ GUNICORN = """
 
     become_green()
     from pathlib import Path
-    from services.api.main import run_api
+    from services.api.app import create_app
+    from services.api.assembly import build_deps
+    from services.api.serving.gunicorn_server import run_gunicorn
     from services.api.settings import Settings
     from shared.store.engine import open_engine
     from shared.store.reads.reader import Reads
     from shared.transport.embedded.transport import EmbeddedTransport
 
-    run_api(
-        host="127.0.0.1",
-        port=int(sys.argv[1]),
-        open_transport=lambda: EmbeddedTransport(None),
-        open_reads=lambda: Reads(open_engine(sys.argv[2], read_only=True)),
-        version="1",
-        settings=Settings(),
-        base_path="",
-        max_dag_series=100,
-        command_wait_s=5,
-        on_open=lambda _deps: None,
-        threads=4,
-    )
+    def make_app():
+        reads = Reads(open_engine(sys.argv[2], read_only=True))
+        return create_app(build_deps(transport=EmbeddedTransport(None), reads=reads, version="1", settings=Settings()))
+
+    run_gunicorn(make_app, "127.0.0.1", int(sys.argv[1]), threads=4)
 """
 
 

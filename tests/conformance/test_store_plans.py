@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event, text
 
+from services.api.assembly import build_deps
 from services.api.deps import Deps
-from services.api.main import build_deps
 from services.api.observability.dagu_metrics import render
 from services.api.settings import Settings
 from shared.status import RunStatus

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import insert
 
-from services.api import main
+from services.api import assembly
 from services.api.app import create_app
 from services.api.readiness import schema_of
 from services.api.settings import Settings
@@ -31,10 +31,10 @@ def test_a_gateway_whose_clock_is_wrong_knows_which_workers_live(
             texts = {"worker_id": worker_id, "incarnation": "i", "host": "h", "version": "1", "state": "live"}
             times = {"started_at": now, "heartbeat_at": now, "lease_until": ends}
             connection.execute(insert(t.workers).values(**texts, **times, labels={}, slots=1, busy=0))
-    monkeypatch.setattr(main, "utc_now", lambda: utc_now() + ahead)
+    monkeypatch.setattr(assembly, "utc_now", lambda: utc_now() + ahead)
     transport = open_transport("embedded:", name="gateway")
     try:
-        deps = main.build_deps(transport=transport, reads=Reads(engine), version="1", settings=Settings())
+        deps = assembly.build_deps(transport=transport, reads=Reads(engine), version="1", settings=Settings())
         client = create_app(deps).test_client()
         # Whatever a gateway reads tells it the time, for the next request.
         if probed:
@@ -58,11 +58,11 @@ def test_a_gateway_whose_clock_is_wrong_knows_since_when_it_runs_and_what_its_ma
     migrated_database_url: str, monkeypatch: pytest.MonkeyPatch, ahead: timedelta
 ) -> None:
     engine, host_s = open_engine(migrated_database_url), time.time
-    monkeypatch.setattr(main, "utc_now", lambda: utc_now() + ahead)
+    monkeypatch.setattr(assembly, "utc_now", lambda: utc_now() + ahead)
     monkeypatch.setattr(time, "time", lambda: host_s() + ahead.total_seconds())
     transport = open_transport("embedded:", name="gateway")
     try:
-        deps = main.build_deps(transport=transport, reads=Reads(engine), version="1", settings=Settings())
+        deps = assembly.build_deps(transport=transport, reads=Reads(engine), version="1", settings=Settings())
         client = create_app(deps).test_client()
         schema_of(deps)
         health = client.get("/api/v2/health").get_json()

@@ -5,8 +5,8 @@ from threading import Event
 
 import pytest
 
+from services.api.assembly import build_deps
 from services.api.command_client import Accepted, Commands, Recorded, SentCommand, command_key, run_id_for
-from services.api.main import build_deps
 from services.api.problems import Problem
 from services.api.settings import Settings
 from shared.clock import utc_now
