@@ -7,16 +7,15 @@ from pydantic import Field, field_validator
 
 from services.api.operations import ApiResponse, Body, Call, Operations, Storable
 from services.api.requests import checked_values
-from services.api.run_details.lookup import run_name
+from services.api.run_details.lookup import RUN, SUB_RUN, run_name
 from shared.contracts.commands.approvals import ApproveStep, RejectStep
 
 __all__ = ["APPROVALS"]
 
 APPROVALS = Operations()
 _deciding = partial(APPROVALS.post, role="operator", permission="run_dags", body_required=False)
-_RUN = "/dag-runs/{name}/{dagRunId}"
-_STEP = f"{_RUN}/steps/{{stepName}}"
-_SUB_STEP = f"{_RUN}/sub-dag-runs/{{subDAGRunId}}/steps/{{stepName}}"
+_STEP = f"{RUN}/steps/{{stepName}}"
+_SUB_STEP = f"{SUB_RUN}/steps/{{stepName}}"
 _MAX_REASON_CHARS = 4_000
 _MAX_INPUT_CHARS = 65_536
 

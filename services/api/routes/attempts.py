@@ -5,17 +5,16 @@ from typing import Any
 from pydantic import Field
 
 from services.api.operations import ApiResponse, Call, Operations, Query, ok
-from services.api.problems import bad_request, not_found
+from services.api.problems import bad_request
 from services.api.representations.attempts_json import attempts_json
 from services.api.requests.cursors import moment, read_cursor, write_cursor
 from services.api.response_schemas.attempts import AttemptsSchema
-from services.api.run_details.lookup import find_run
+from services.api.run_details.lookup import RUN, SUB_RUN, find_run, find_step
 from shared.store.reads.reader import AttemptPlace
 
 __all__ = ["ATTEMPTS"]
 
 ATTEMPTS = Operations()
-_RUN = "/dag-runs/{name}/{dagRunId}"
 _MAX_PAGE = 1000
 _MOST_INT = 2**31
 
@@ -31,12 +30,12 @@ class AttemptsQuery(Query):
 
 
 @ATTEMPTS.get(
-    f"{_RUN}/sub-dag-runs/{{subDAGRunId}}/attempts",
+    f"{SUB_RUN}/attempts",
     id="listSubDAGRunAttempts",
     response=AttemptsSchema,
     text="List every attempt of each step and handler of a sub-run, oldest first.",
 )
-@ATTEMPTS.get(f"{_RUN}/attempts", id="listDAGRunAttempts", response=AttemptsSchema)
+@ATTEMPTS.get(f"{RUN}/attempts", id="listDAGRunAttempts", response=AttemptsSchema)
 def attempts(call: Call, query: AttemptsQuery, *, name: str, dag_run_id: str, sub_dag_run_id: str = "") -> ApiResponse:
     """List every attempt of each step and handler, oldest first; a retry of the run adds to them.
 
@@ -47,9 +46,7 @@ def attempts(call: Call, query: AttemptsQuery, *, name: str, dag_run_id: str, su
     if query.cursor and not (query.step_name and limit):
         raise bad_request("cursor: needs stepName and limit", field="cursor")
     run = find_run(call.deps, name, dag_run_id, sub_dag_run_id)
-    node = run.shown_node(query.step_name) if query.step_name else None
-    if query.step_name and node is None:
-        raise not_found(f"Run {run.dag_run_id!r} has no step {query.step_name!r}")
+    node = find_step(run, query.step_name) if query.step_name else None
     if node is None or limit is None:
         found = reads.attempts(run.run_key, None if node is None else node.idx, limit=limit)
         return ok({"attempts": attempts_json(found, zone)})

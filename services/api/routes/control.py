@@ -12,7 +12,7 @@ from services.api.operations import ApiResponse, Body, Call, Operations, ok
 from services.api.problems import Problem, bad_request
 from services.api.requests import checked_values
 from services.api.response_schemas.dags import ErrorsResponseSchema
-from services.api.run_details.lookup import find_dag, run_name
+from services.api.run_details.lookup import RUN, SUB_RUN, find_dag, run_name
 from shared.contracts.commands import DequeueRun, PatchStep, RetryRun, StopRun
 from shared.contracts.commands.runs import PatchSubStep, RemoveRun
 from shared.status import NODE_LABELS
@@ -20,7 +20,6 @@ from shared.status import NODE_LABELS
 __all__ = ["CONTROL"]
 
 CONTROL = Operations()
-_RUN = "/dag-runs/{name}/{dagRunId}"
 
 
 class RetryBody(Body):
@@ -54,13 +53,13 @@ def stop_all(call: Call, file_name: str) -> ApiResponse:
     return ok({"errors": errors})
 
 
-@CONTROL.post(f"{_RUN}/stop", id="terminateDAGRun", role="operator", permission="run_dags")
+@CONTROL.post(f"{RUN}/stop", id="terminateDAGRun", role="operator", permission="run_dags")
 def stop(call: Call, name: str, dag_run_id: str) -> ApiResponse:
     """Stop a running run. The response does not wait until the run has ended as ``aborted``."""
     return call.carry_out(StopRun(**_run(call, name, dag_run_id)))
 
 
-@CONTROL.post(f"{_RUN}/retry", id="retryDAGRun", role="operator", permission="run_dags", body_required=False)
+@CONTROL.post(f"{RUN}/retry", id="retryDAGRun", role="operator", permission="run_dags", body_required=False)
 def retry(call: Call, body: RetryBody, name: str, dag_run_id: str) -> ApiResponse:
     """Retry the steps of a run that did not succeed, and all that depend on them: the same run goes on.
 
@@ -76,7 +75,7 @@ def retry(call: Call, body: RetryBody, name: str, dag_run_id: str) -> ApiRespons
     return call.carry_out(command)
 
 
-@CONTROL.delete(_RUN, id="deleteDAGRun", role="manager", permission="write_dags", status=204)
+@CONTROL.delete(RUN, id="deleteDAGRun", role="manager", permission="write_dags", status=204)
 def remove(call: Call, name: str, dag_run_id: str) -> ApiResponse:
     """Delete a run that has ended, with its sub-runs and logs."""
     if dag_run_id == checked_values.LATEST:
@@ -86,8 +85,8 @@ def remove(call: Call, name: str, dag_run_id: str) -> ApiResponse:
     return call.carry_out(RemoveRun(**_run(call, name, dag_run_id)))
 
 
-@CONTROL.get(f"{_RUN}/dequeue", id="dequeueDAGRun", role="operator", permission="run_dags")
-@CONTROL.post(f"{_RUN}/dequeue", id="dequeueDAGRunByPost", role="operator", permission="run_dags")
+@CONTROL.get(f"{RUN}/dequeue", id="dequeueDAGRun", role="operator", permission="run_dags")
+@CONTROL.post(f"{RUN}/dequeue", id="dequeueDAGRunByPost", role="operator", permission="run_dags")
 def dequeue(call: Call, name: str, dag_run_id: str) -> ApiResponse:
     """Remove a queued run from its queue.
 
@@ -97,7 +96,7 @@ def dequeue(call: Call, name: str, dag_run_id: str) -> ApiResponse:
     return call.carry_out(DequeueRun(**_run(call, name, dag_run_id)))
 
 
-@CONTROL.patch(f"{_RUN}/steps/{{stepName}}/status", id="updateDAGRunStepStatus", role="operator", permission="run_dags")
+@CONTROL.patch(f"{RUN}/steps/{{stepName}}/status", id="updateDAGRunStepStatus", role="operator", permission="run_dags")
 def patch_step(call: Call, body: StatusBody, name: str, dag_run_id: str, step_name: str) -> ApiResponse:
     """Set the status of one step by hand. Starts and stops nothing; the run must not be running."""
     command = PatchStep(
@@ -107,7 +106,7 @@ def patch_step(call: Call, body: StatusBody, name: str, dag_run_id: str, step_na
 
 
 @CONTROL.patch(
-    f"{_RUN}/sub-dag-runs/{{subDAGRunId}}/steps/{{stepName}}/status",
+    f"{SUB_RUN}/steps/{{stepName}}/status",
     id="updateSubDAGRunStepStatus",
     role="operator",
     permission="run_dags",

@@ -16,7 +16,7 @@ from pydantic import Field
 from services.api.operations import ApiResponse, Call, Operations, Query
 from services.api.problems import Problem, bad_request
 from services.api.representations import json_values
-from services.api.run_details.lookup import find_run
+from services.api.run_details.lookup import RUN, find_run
 from shared.errors import StoreUnavailable
 from shared.store.reads.reader import ChangeRow, Place
 
@@ -38,9 +38,7 @@ class EventsQuery(Query):
     )
 
 
-@EVENTS.get(
-    "/dag-runs/{name}/{dagRunId}/events", id="streamDAGRunEvents", headers=("Last-Event-ID",), media_type=_MEDIA_TYPE
-)
+@EVENTS.get(f"{RUN}/events", id="streamDAGRunEvents", headers=("Last-Event-ID",), media_type=_MEDIA_TYPE)
 def run_events(call: Call, query: EventsQuery, name: str, dag_run_id: str) -> ApiResponse:
     """Stream the transitions of one run as Server-Sent Events. Event ids are sequence numbers within the run."""
     run = find_run(call.deps, name, dag_run_id)

@@ -16,7 +16,7 @@ from services.api.representations import json_values
 from services.api.representations.attempts_json import tries
 from services.api.requests.workspace_names import shown
 from services.api.response_schemas.runs import LogHitsSchema, LogSchema
-from services.api.run_details.lookup import find_run
+from services.api.run_details.lookup import RUN, SUB_RUN, find_run, find_step
 from shared.contracts.events import Stream
 from shared.store.reads.reader import LogWindow, NodeRow, RunRow, TransitionRow
 from shared.workspaces import plain_name
@@ -24,8 +24,6 @@ from shared.workspaces import plain_name
 __all__ = ["LOGS"]
 
 LOGS = Operations()
-_RUN = "/dag-runs/{name}/{dagRunId}"
-_SUB = f"{_RUN}/sub-dag-runs/{{subDAGRunId}}"
 _DEFAULT_LINES = 1000
 _MAX_LINES = 10_000
 _MAX_OFFSET = 2**53
@@ -84,12 +82,12 @@ class LogSearchQuery(Query):
 
 
 @LOGS.get(
-    f"{_SUB}/log",
+    f"{SUB_RUN}/log",
     id="getSubDAGRunLog",
     response=LogSchema,
     text="Return the log of a sub-run: one line for each transition of the sub-run and its nodes.",
 )
-@LOGS.get(f"{_RUN}/log", id="getDAGRunLog", response=LogSchema)
+@LOGS.get(f"{RUN}/log", id="getDAGRunLog", response=LogSchema)
 def run_log(call: Call, query: LogQuery, *, name: str, dag_run_id: str, sub_dag_run_id: str = "") -> ApiResponse:
     """Return the log of a run: one line for each transition of the run and its nodes."""
     every = _run_lines(call, find_run(call.deps, name, dag_run_id, sub_dag_run_id))
@@ -98,12 +96,12 @@ def run_log(call: Call, query: LogQuery, *, name: str, dag_run_id: str, sub_dag_
 
 
 @LOGS.get(
-    f"{_SUB}/steps/{{stepName}}/log",
+    f"{SUB_RUN}/steps/{{stepName}}/log",
     id="getSubDAGRunStepLog",
     response=LogSchema,
     text="Return lines that a step or handler of a sub-run wrote to stdout or stderr; none if it never ran.",
 )
-@LOGS.get(f"{_RUN}/steps/{{stepName}}/log", id="getDAGRunStepLog", response=LogSchema)
+@LOGS.get(f"{RUN}/steps/{{stepName}}/log", id="getDAGRunStepLog", response=LogSchema)
 def step_log(
     call: Call, query: StepLogQuery, *, name: str, dag_run_id: str, sub_dag_run_id: str = "", step_name: str
 ) -> ApiResponse:
@@ -121,12 +119,12 @@ def step_log(
 
 
 @LOGS.get(
-    f"{_SUB}/steps/{{stepName}}/log/search",
+    f"{SUB_RUN}/steps/{{stepName}}/log/search",
     id="searchSubStepLog",
     response=LogHitsSchema,
     text="Search the log of a step in a sub-run; return the numbers of the lines that contain a text.",
 )
-@LOGS.get(f"{_RUN}/steps/{{stepName}}/log/search", id="searchStepLog", response=LogHitsSchema)
+@LOGS.get(f"{RUN}/steps/{{stepName}}/log/search", id="searchStepLog", response=LogHitsSchema)
 def search_step_log(
     call: Call, query: LogSearchQuery, *, name: str, dag_run_id: str, sub_dag_run_id: str = "", step_name: str
 ) -> ApiResponse:
@@ -156,12 +154,12 @@ def search_step_log(
 
 
 @LOGS.get(
-    f"{_SUB}/log/download",
+    f"{SUB_RUN}/log/download",
     id="downloadSubDAGRunLog",
     media_type=_TEXT_FILE,
     text="Return the whole log of a sub-run as a file.",
 )
-@LOGS.get(f"{_RUN}/log/download", id="downloadDAGRunLog", media_type=_TEXT_FILE)
+@LOGS.get(f"{RUN}/log/download", id="downloadDAGRunLog", media_type=_TEXT_FILE)
 def download_run_log(call: Call, name: str, dag_run_id: str, sub_dag_run_id: str = "") -> ApiResponse:
     """Return the whole log of a run as a file: one line for each transition of the run and its nodes."""
     run = find_run(call.deps, name, dag_run_id, sub_dag_run_id)
@@ -170,13 +168,13 @@ def download_run_log(call: Call, name: str, dag_run_id: str, sub_dag_run_id: str
 
 
 @LOGS.get(
-    f"{_SUB}/steps/{{stepName}}/log/download",
+    f"{SUB_RUN}/steps/{{stepName}}/log/download",
     id="downloadSubDAGRunStepLog",
     media_type=_TEXT_FILE,
     text="Return all that a step or handler of a sub-run wrote to stdout or stderr, as a file. "
     "For a running step, this is what it has written so far.",
 )
-@LOGS.get(f"{_RUN}/steps/{{stepName}}/log/download", id="downloadDAGRunStepLog", media_type=_TEXT_FILE)
+@LOGS.get(f"{RUN}/steps/{{stepName}}/log/download", id="downloadDAGRunStepLog", media_type=_TEXT_FILE)
 def download_step_log(
     call: Call, query: DownloadQuery, *, name: str, dag_run_id: str, sub_dag_run_id: str = "", step_name: str
 ) -> ApiResponse:
@@ -206,9 +204,7 @@ def _place(
     call: Call, query: StepLogQuery | LogSearchQuery | DownloadQuery, run: RunRow, step_name: str
 ) -> tuple[NodeRow, str, tuple[int, int] | None]:
     """Return the node, the stream, and the attempt if only one is asked for."""
-    node = run.shown_node(step_name)
-    if node is None:
-        raise not_found(f"Run {run.dag_run_id!r} has no step {step_name!r}")
+    node = find_step(run, step_name)
     # If both streams are in one file (``logOutput: merged``), each returns the whole file.
     stream = "stdout" if node.stdout and not node.stderr else query.stream
     return node, stream, _attempt(call, run, node, query.attempt) if query.attempt else None

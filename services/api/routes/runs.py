@@ -19,7 +19,7 @@ from services.api.response_schemas.runs import (
 )
 from services.api.run_details.builder import run_summaries
 from services.api.run_details.encoded import encoded_details
-from services.api.run_details.lookup import find_run, run_name
+from services.api.run_details.lookup import RUN, find_run, run_name
 from services.api.run_details.specs import dags_of_runs
 from shared.language.snapshot import parse_snapshot
 from shared.status import RunStatus
@@ -28,7 +28,6 @@ from shared.store.reads.reader import ListedRunRow, RunRow
 __all__ = ["RUNS"]
 
 RUNS = Operations()
-_RUN = "/dag-runs/{name}/{dagRunId}"
 _MAX_UNIX = 253_402_300_799
 """The last second of the year 9999, the largest ``datetime``."""
 _PAGE, _MAX_PAGE = 100, 1000
@@ -78,13 +77,13 @@ def list_runs_of(call: Call, query: RunsQuery, name: str) -> ApiResponse:
     return _list(call, query, run_name(call.deps, name))
 
 
-@RUNS.get(_RUN, id="getDAGRunDetails", response=RunResponseSchema)
+@RUNS.get(RUN, id="getDAGRunDetails", response=RunResponseSchema)
 def details(call: Call, name: str, dag_run_id: str) -> ApiResponse:
     """Return one run with its nodes."""
     return ApiResponse(200, b'{"dagRunDetails":%s}' % encoded_details(call.deps, name, dag_run_id, call.now))
 
 
-@RUNS.get(f"{_RUN}/spec", id="getDAGRunSpec", response=RunSpecResponseSchema)
+@RUNS.get(f"{RUN}/spec", id="getDAGRunSpec", response=RunSpecResponseSchema)
 def spec(call: Call, name: str, dag_run_id: str) -> ApiResponse:
     """Return the spec that a run was created from, without the base configuration."""
     spec_hash = find_run(call.deps, name, dag_run_id).spec_hash
@@ -92,7 +91,7 @@ def spec(call: Call, name: str, dag_run_id: str) -> ApiResponse:
     return ok({"spec": parse_snapshot(text).text})
 
 
-@RUNS.get(f"{_RUN}/outputs", id="getDAGRunOutputs", response=OutputsResponseSchema)
+@RUNS.get(f"{RUN}/outputs", id="getDAGRunOutputs", response=OutputsResponseSchema)
 def outputs(call: Call, name: str, dag_run_id: str) -> ApiResponse:
     """Return the output variables that the steps of a run have set."""
     run = find_run(call.deps, name, dag_run_id)

@@ -10,21 +10,19 @@ from services.api.representations.json_values import sparse
 from services.api.response_schemas.runs import ListSubRunsResponseSchema, RunResponseSchema
 from services.api.run_details.builder import run_details
 from services.api.run_details.called_runs import called_runs
-from services.api.run_details.lookup import find_run, sub_run_of
+from services.api.run_details.lookup import RUN, SUB_RUN, find_run, sub_run_of
 from shared.store.reads.reader import RunRow
 
 __all__ = ["SUB_RUNS"]
 
 SUB_RUNS = Operations()
-_SUBS = "/dag-runs/{name}/{dagRunId}/sub-dag-runs"
-_SUB = f"{_SUBS}/{{subDAGRunId}}"
 
 
 class SubRunsQuery(Query):
     parent: str = Field(default="", alias="parentSubDAGRunId", description="id of a sub-run: list its sub-runs")
 
 
-@SUB_RUNS.get(_SUBS, id="getSubDAGRuns", response=ListSubRunsResponseSchema)
+@SUB_RUNS.get(f"{RUN}/sub-dag-runs", id="getSubDAGRuns", response=ListSubRunsResponseSchema)
 def sub_runs(call: Call, query: SubRunsQuery, name: str, dag_run_id: str) -> ApiResponse:
     """List the sub-runs that a run called, or that one of its sub-runs called."""
     root = find_run(call.deps, name, dag_run_id)
@@ -36,7 +34,7 @@ def sub_runs(call: Call, query: SubRunsQuery, name: str, dag_run_id: str) -> Api
     return ok({"subRuns": [_detail(call, each, params.get(each.dag_run_id, "")) for each in shown]})
 
 
-@SUB_RUNS.get(_SUB, id="getSubDAGRunDetails", response=RunResponseSchema)
+@SUB_RUNS.get(SUB_RUN, id="getSubDAGRunDetails", response=RunResponseSchema)
 def details(call: Call, name: str, dag_run_id: str, sub_dag_run_id: str) -> ApiResponse:
     """Return one sub-run with its nodes."""
     run = find_run(call.deps, name, dag_run_id, sub_dag_run_id)

@@ -1,11 +1,14 @@
-"""Finds the DAGs and runs that request paths name."""
+"""Finds the DAGs, runs and steps that request paths name."""
 
 from services.api.deps import Deps
 from services.api.problems import not_found
 from services.api.requests import checked_values
-from shared.store.reads.reader import DagRow, RunRow
+from shared.store.reads.reader import DagRow, NodeRow, RunRow
 
-__all__ = ["find_dag", "find_run", "run_name", "run_of", "stored_run_name", "sub_run_of"]
+__all__ = ["RUN", "SUB_RUN", "find_dag", "find_run", "find_step", "run_name", "run_of", "stored_run_name", "sub_run_of"]
+
+RUN = "/dag-runs/{name}/{dagRunId}"
+SUB_RUN = f"{RUN}/sub-dag-runs/{{subDAGRunId}}"
 
 
 def find_dag(deps: Deps, file_name: str) -> DagRow:
@@ -24,6 +27,14 @@ def find_run(deps: Deps, name: str, dag_run_id: str, sub_run_id: str = "") -> Ru
     """
     root = run_of(deps, stored_run_name(deps, name, dag_run_id), name, dag_run_id)
     return sub_run_of(deps, root, sub_run_id) if sub_run_id else root
+
+
+def find_step(run: RunRow, step_name: str) -> NodeRow:
+    """Return a step or handler of a run. Raises a 404 if it has none of this name."""
+    node = run.shown_node(step_name)
+    if node is None:
+        raise not_found(f"Run {run.dag_run_id!r} has no step {step_name!r}")
+    return node
 
 
 def run_of(deps: Deps, stored: tuple[str, str], name: str, dag_run_id: str) -> RunRow:
