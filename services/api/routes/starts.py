@@ -1,6 +1,7 @@
 """Start or queue runs: of a stored DAG, of a spec in the request, or of the spec of another run."""
 
 import json
+from functools import partial
 from typing import Any, TypeVar
 
 from pydantic import Field, field_validator
@@ -18,6 +19,7 @@ from services.api.response_schemas.runs import (
     StartSyncTimeoutSchema,
 )
 from services.api.run_details.builder import run_details
+from services.api.run_details.lookup import RUN
 from services.api.run_details.wait_for_end import finished_run, place_to_wait, settled_run
 from shared.contracts.commands import BEGUN, EnqueueRun, StartRun
 from shared.contracts.commands.runs import Priority, RescheduleRun, StartInline
@@ -27,6 +29,7 @@ from shared.status import RunStatus
 __all__ = ["STARTS"]
 
 STARTS = Operations()
+_starting = partial(STARTS.post, role="operator", permission="run_dags")
 Start = TypeVar("Start", bound=StartRun)
 _MAX_PARAMS_CHARS = 262_144
 _MAX_WAIT_S = 60.0
@@ -90,14 +93,7 @@ class StartQuery(Query):
     )
 
 
-@STARTS.post(
-    "/dags/{fileName}/start",
-    id="executeDAG",
-    role="operator",
-    permission="run_dags",
-    body_required=False,
-    response=StartedResponseSchema,
-)
+@_starting("/dags/{fileName}/start", id="executeDAG", body_required=False, response=StartedResponseSchema)
 def start(call: Call, body: StartBody, query: StartQuery, file_name: str) -> ApiResponse:
     """Start a run of a stored DAG immediately, without queueing, even if the DAG or its queue is paused.
 
@@ -124,11 +120,9 @@ def start(call: Call, body: StartBody, query: StartQuery, file_name: str) -> Api
         return ok({**started.content, **found})
 
 
-@STARTS.post(
+@_starting(
     "/dags/{fileName}/start-sync",
     id="executeDAGSync",
-    role="operator",
-    permission="run_dags",
     response=StartSyncResponseSchema,
     failure_texts={
         408: "the run has not ended after the timeout, or the gateway stops, and the run continues (code timeout); or "
@@ -182,14 +176,7 @@ def _queue(name: str) -> str | None:
     return checked_values.queue_name(name) if name else None
 
 
-@STARTS.post(
-    "/dags/{fileName}/enqueue",
-    id="enqueueDAGDAGRun",
-    role="operator",
-    permission="run_dags",
-    body_required=False,
-    response=StartResponseSchema,
-)
+@_starting("/dags/{fileName}/enqueue", id="enqueueDAGDAGRun", body_required=False, response=StartResponseSchema)
 def enqueue(call: Call, body: EnqueueBody, file_name: str) -> ApiResponse:
     """Queue a run of a stored DAG. It starts when the limit of its queue allows."""
     queueing = {"queue": _queue(body.queue), "priority": body.priority}
@@ -197,21 +184,13 @@ def enqueue(call: Call, body: EnqueueBody, file_name: str) -> ApiResponse:
     return call.carry_out(command, known={"dagRunId": command.dag_run_id})
 
 
-@STARTS.post(
-    "/dag-runs", id="executeDAGRunFromSpec", role="operator", permission="run_dags", response=StartResponseSchema
-)
+@_starting("/dag-runs", id="executeDAGRunFromSpec", response=StartResponseSchema)
 def start_inline(call: Call, body: InlineBody) -> ApiResponse:
     """Start a run immediately, without queueing, from the spec in the request. No DAG is stored."""
     return _inline(call, body)
 
 
-@STARTS.post(
-    "/dag-runs/enqueue",
-    id="enqueueDAGRunFromSpec",
-    role="operator",
-    permission="run_dags",
-    response=StartResponseSchema,
-)
+@_starting("/dag-runs/enqueue", id="enqueueDAGRunFromSpec", response=StartResponseSchema)
 def enqueue_inline(call: Call, body: InlineEnqueueBody) -> ApiResponse:
     """Queue a run from the spec in the request. No DAG is stored."""
     return _inline(call, body, queued=True, queue=_queue(body.queue), priority=body.priority)
@@ -241,14 +220,7 @@ def _inline(call: Call, body: InlineBody, **queueing: Any) -> ApiResponse:
     return call.carry_out(command, known={"dagRunId": run_id}, certain=refuse_faulty)
 
 
-@STARTS.post(
-    "/dag-runs/{name}/{dagRunId}/reschedule",
-    id="rescheduleDAGRun",
-    role="operator",
-    permission="run_dags",
-    body_required=False,
-    response=RescheduleResponseSchema,
-)
+@_starting(f"{RUN}/reschedule", id="rescheduleDAGRun", body_required=False, response=RescheduleResponseSchema)
 def reschedule(call: Call, body: RescheduleBody, name: str, dag_run_id: str) -> ApiResponse:
     """Start a new run with the spec and parameters of an earlier run."""
     if body.definition_strategy:
