@@ -14,7 +14,7 @@ __all__ = ["executor_for"]
 # As text: a module is imported for the first step of its type, so its libraries may be missing until then.
 _BUILT_IN = {
     "http": "http:HttpExecutor",
-    "jq": "jq.executor:JqExecutor",
+    "jq": "jq:JqExecutor",
     "archive": "archive.executor:ArchiveExecutor",
     "mail": "mail:MailExecutor",
     "hitl": "hitl:ApprovalExecutor",
