@@ -27,35 +27,24 @@ _.collect
 # OpenTelemetry's batch processor calls this method.
 _.export
 
-# Validators that pydantic calls with the class first.
-cls
-
 # click calls it.
 _.list_commands
-
-# gunicorn calls it.
-_.load_config
 
 # SQLAlchemy reads these names.
 _.inherit_cache
 _.is_disconnect
 _.isolation_level
 _.cache_ok
-_.process_bind_param
 _.process_result_value
-_.load_dialect_impl
 
 _.impl
 
 # Alembic reads these names from each migration.
-_.revision
 _.down_revision
 
 # pika reads these names from its parameters and properties.
 _.client_properties
 _.connection_attempts
-_.delivery_mode
-_.heartbeat
 _.socket_timeout
 _.stack_timeout
 
@@ -63,7 +52,6 @@ _.stack_timeout
 _.case_sensitive
 _.log_errors
 _.never_capture
-_.encoding
 _.max_mem
 
 # urllib3 and smtplib read or call these names.
@@ -75,16 +63,11 @@ _._get_socket
 
 # gunicorn calls them.
 _.timeout_ctx
-_.server_class
-
-# gevent reads it.
-_.max_accept
 
 # waitress reads them.
 _.parser_class
 _.task_class
 _.content_bytes_written
-_.completed
 _.channel_class
 
 # socketserver reads or calls them.
@@ -92,13 +75,11 @@ _.address_family
 _.daemon_threads
 _.block_on_close
 _.request_queue_size
-_.service_actions
 _.handle_error
 
 # Used in shared/contracts, which is not read.
 _.UNKNOWN_KEY
 _.BAD_SIGNATURE
-_.WRONG_PURPOSE
 _.EXPIRED
 
 # Used in quoted annotations only.
