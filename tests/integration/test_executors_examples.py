@@ -62,6 +62,13 @@ def test_there_is_an_example_of_each_kind_and_each_is_run_here() -> None:
     assert {path.stem for path in texts if path.parent.name == "executors"} == run
 
 
+def test_the_page_begins_with_all_types() -> None:
+    beginning = (ROOT / "docs" / "executors.md").read_text().partition("\n## ")[0]
+    named = set(re.findall(r"`([\w-]+)`", beginning))
+
+    assert {*executor_types.known_types()} - {*executor_types.GHA_TYPES[1:], *executor_types.SUB_DAG_TYPES} <= named
+
+
 def test_the_example_of_command_steps(rig: Rig) -> None:
     assert printed(rig, "command") == {"shell": "ONE LINE\n", "python": "One Line\n", "in-a-row": "done\n"}
 
