@@ -6,7 +6,7 @@ secret. In Kubernetes these files are links within the folder.
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 from services.worker.inputs.named_files import Reach
@@ -30,13 +30,8 @@ def secret_file(key: str, folders: Sequence[Path], reach: Reach, within: Sequenc
     try:
         path = next((one for one in candidates if one.exists()), candidates[0])
         _check_within(key, os.path.realpath(path), within)
-        fd = reach.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        try:
-            _check_within(key, path_of(fd), within)  # a step may have replaced a link in between
-        except BaseException:
-            os.close(fd)
-            raise
-        return _text(fd)
+        # Checked again when it is open: a step may have replaced a link in between.
+        return _text(reach.open(path, os.O_RDONLY | os.O_NONBLOCK), lambda target: _check_within(key, target, within))
     except FileNotFoundError:
         raise SecretMissing(f"secret file not found: {key}") from None
     except (OSError, ValueError) as error:
@@ -63,12 +58,7 @@ class MountedSecrets:
         try:
             root = Path(os.path.realpath(self._folder))
             fd = os.open(root / path, os.O_RDONLY | os.O_NONBLOCK)
-            try:
-                self._check(key, root, Path(path_of(fd)))
-            except BaseException:
-                os.close(fd)
-                raise
-            return _text(fd)
+            return _text(fd, lambda target: self._check(key, root, Path(target)))
         except FileNotFoundError:
             raise SecretMissing(f"there is no file {key!r} in the folder of mounted secrets ({self._folder})") from None
         except (OSError, ValueError) as error:
@@ -88,15 +78,19 @@ def _check_within(key: str, target: str, folders: Sequence[Path]) -> None:
         raise SecretMissing(f"{key} is in no folder that this worker takes secrets from (DAGWAY_SECRET_FILE_DIRS)")
 
 
-def _text(fd: int) -> str:
-    """Return the content of an open file without its last newline. Closes it.
+def _text(fd: int, check: Callable[[str], None]) -> str:
+    """Return the content of an open file without its last newline, if ``check`` of its path raises nothing. Closes it.
 
     Raises ``OSError`` or ``ValueError``; the text contains nothing of the content.
     """
-    # Asked first: a device may never end, and ``open`` of a folder fails without closing it.
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
+    try:
+        check(path_of(fd))
+        # Asked first: a device may never end, and ``open`` of a folder fails without closing it.
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise ValueError("not a regular file")
+    except BaseException:
         os.close(fd)
-        raise ValueError("not a regular file")
+        raise
     with open(fd, "rb") as file:
         data = file.read(_MOST_BYTES + 1)
     if len(data) > _MOST_BYTES:
