@@ -13,7 +13,7 @@ from services.api.assembly import build_deps
 from services.api.deps import Deps
 from services.api.observability.request_metrics import DaguCollector
 from services.api.readiness import schema_of, trouble
-from services.api.serving.gunicorn_server import MOST_FOLLOWERS, run_gunicorn
+from services.api.serving.gunicorn_server import MOST_GREEN_FOLLOWERS, run_gunicorn
 from services.api.settings import settings_from, warn_if_open
 from services.processes.database import time_limits
 from services.processes.sealing import stored_secret_keys
@@ -51,7 +51,7 @@ def run_api_process(config: Config, version: str) -> None:
     database_url, amqp_url = config.need("database_url"), config.need("amqp_url")
     signed, closing = message_signing(config, "api"), Event()
     settings = replace(
-        settings_from(config), max_followers=MOST_FOLLOWERS, secret_box=SecretBox(stored_secret_keys(config))
+        settings_from(config), max_followers=MOST_GREEN_FOLLOWERS, secret_box=SecretBox(stored_secret_keys(config))
     )
 
     def make_app() -> "WSGIApplication":

@@ -23,7 +23,7 @@ from shared.system.sockets import give_up_stalled
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-__all__ = ["MOST_FOLLOWERS", "run_gunicorn"]
+__all__ = ["MOST_GREEN_FOLLOWERS", "run_gunicorn"]
 
 _GRACE_S = 5
 _STALL_S = 60
@@ -31,7 +31,7 @@ _STALL_S = 60
 _HANG_S = 60
 """How long the process may serve nothing before it ends, as gunicorn's master would end it."""
 _CONNECTIONS = 1000
-MOST_FOLLOWERS = _CONNECTIONS // 2
+MOST_GREEN_FOLLOWERS = _CONNECTIONS // 2
 """How many event streams may be open, and requests may wait for a run, with greenlets.
 
 Each takes a connection, but no place in the concurrency limit.
