@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
@@ -44,27 +44,13 @@ _SAME_IN_RUN = (
 """The columns of a run that decisions may change and that the core has as they are, in a field of the same name."""
 _FIXED_IN_RUN = ("dag_name", "dag_run_id", "created_at", "called_from", "scheduled_at")
 """Those that never change after the run was created."""
-_SAME_IN_NODE = (
-    *("idx", "kind", "name", "number", "retry_count", "done_count", "exit_code", "error", "stdout", "stderr"),
-    *("output_matched", "call_token", "admission", "started_at", "finished_at", "retry_at"),
-)
-"""Those of a node."""
-
-
-def _picking(*names: str) -> Callable[[Row], dict[str, Any]]:
-    """Return a function that returns these columns of a row."""
-    values_of = itemgetter(*names)
-    return lambda row: dict(zip(names, values_of(row), strict=True))
-
-
-_run_fields, _node_fields = _picking(*_SAME_IN_RUN, *_FIXED_IN_RUN), _picking(*_SAME_IN_NODE)
 
 
 def run_from_rows(row: Row, node_rows: Iterable[Row], plan: Plan, root: tuple[str, str] | None = None) -> Run:
     """Convert the rows of a run and its nodes. ``root``: the (DAG name, run id) of its root run, for a sub-run."""
     root_name, root_id = root or (row["dag_name"], row["dag_run_id"])
     return Run(
-        **_run_fields(row),
+        **{name: row[name] for name in (*_SAME_IN_RUN, *_FIXED_IN_RUN)},
         plan=plan,
         root_dag_name=root_name,
         root_dag_run_id=root_id,
@@ -88,13 +74,29 @@ def _node(row: Row) -> Node:
             worker_id=row["token_worker"],
             incarnation=row["token_incarnation"],
         )
+    # Each by its name, which is faster: a run may have thousands.
     return Node(
-        **_node_fields(row),
+        idx=row["idx"],
+        kind=row["kind"],
+        name=row["name"],
         status=NodeStatus(row["status"]),
+        number=row["number"],
+        retry_count=row["retry_count"],
+        done_count=row["done_count"],
+        exit_code=row["exit_code"],
+        error=row["error"],
+        stdout=row["stdout"],
+        stderr=row["stderr"],
         outputs=MappingProxyType(row["outputs"]),
+        output_matched=row["output_matched"],
         unmet=tuple(row["unmet"] or ()),
         children=_children(row),
+        call_token=row["call_token"],
         approval=_approval(row["approval"]) if row["approval"] else None,
+        admission=row["admission"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        retry_at=row["retry_at"],
         attempt=attempt,
     )
 
@@ -189,7 +191,8 @@ _ATTEMPT_COLUMNS: Mapping[str, Callable[[Node], Any]] = {
     "dispatched_at": _of_attempt("dispatched_at"),
 }
 _NODE_COLUMNS: Mapping[str, Callable[[Node], Any]] = {
-    **_same_named(*_SAME_IN_NODE),
+    **_same_named("idx", "kind", "name", "number", "retry_count", "done_count", "exit_code", "error", "stdout"),
+    **_same_named("stderr", "output_matched", "call_token", "admission", "started_at", "finished_at", "retry_at"),
     "status": lambda node: str(node.status),
     "outputs": lambda node: dict(node.outputs),
     "unmet": lambda node: list(node.unmet) or None,
