@@ -82,6 +82,10 @@ class OpenPause:
     by: str = ""
     reason: str = ""
 
+    def covers(self, queue: str, file_name: str | None) -> bool:
+        """Return whether it keeps a run in this queue, of the DAG with this file name, from starting."""
+        return self.scope == "global" or self.name == (queue if self.scope == "queue" else file_name)
+
     def __str__(self) -> str:
         """Return what is paused, by whom and why."""
         what = {"global": "everything", "queue": f"queue {self.name}", "dag": f"DAG {self.name}"}[self.scope]
@@ -202,7 +206,7 @@ Obstacle = OpenPause | AfterRun | NotBefore | NotServed | NoWorker | WorkspaceFu
 def obstacle(run: QueuedRun, moment: Moment) -> Obstacle | None:
     """Return the first obstacle that keeps a run from starting even if its queue has free places, or ``None``."""
     for pause in moment.pauses:
-        if pause.scope == "global" or pause.name == (run.queue if pause.scope == "queue" else run.file_name):
+        if pause.covers(run.queue, run.file_name):
             return pause
     if run.after_status in _ACTIVE:
         return AfterRun(run.after, run.after_status or "")

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, bindparam, case, func, literal_column, or_, select, tuple_
 
+from shared.admission.runs import OpenPause
 from shared.store import tables as t
 from shared.store.functions import bytewise
 from shared.store.queries.pauses import IS_OPEN
@@ -243,11 +244,8 @@ class ScheduleReads(Reader):
                 usual[name] = sum(spans) / len(spans) if spans else None
         found = []
         for row in rows:
-            mine = [
-                one
-                for one in running
-                if row.scope == "global" or row.name == (one.queue if row.scope == "queue" else one.file_name)
-            ]
+            pause = OpenPause(row.scope, row.name)
+            mine = [one for one in running if pause.covers(one.queue, one.file_name)]
             roots = [one for one in mine if one.root_key is None]
             left = [
                 max(0.0, mean - (now - one.started_at).total_seconds())
