@@ -58,26 +58,14 @@ class OpsReads(Reader):
             tasks: dict[str, list[TaskRow]] = {}
             for task in _tasks(connection, self._ours(_r.dag_name)):
                 tasks.setdefault(task.worker_id, []).append(task)
-            rows = connection.execute(select(t.workers).order_by(bytewise(w.worker_id))).all()
+            columns = [column for column in t.workers.c if column.name in WorkerRow._fields]
+            rows = connection.execute(select(*columns).order_by(bytewise(w.worker_id))).all()
         return tuple(
-            WorkerRow(
-                worker_id=row.worker_id,
-                incarnation=row.incarnation,
-                host=row.host,
-                version=row.version,
-                labels=row.labels,
+            WorkerRow(**row._asdict())._replace(
                 executors=tuple(row.executors or ()),
-                slots=row.slots,
-                busy=row.busy,
-                state=row.state,
-                started_at=row.started_at,
-                heartbeat_at=row.heartbeat_at,
-                lease_until=row.lease_until,
                 tasks=tuple(tasks.get(row.worker_id, ())),
-                drained_at=row.drained_at,
                 drained_by=row.drained_by or "",
                 drain_reason=row.drain_reason or "",
-                settings=row.settings,
             )
             for row in rows
         )
