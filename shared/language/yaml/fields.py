@@ -119,13 +119,14 @@ class Fields:
                 hint = "remove the quotes" if abs(float(value)) <= _INT_LIMIT else "write a smaller number"
         self.error(name, f"expected {expected}, got {type_name(value)}{_shown(value)}", hint=hint)
 
-    def text(self, name: str, default: str = "", *, strip: bool = True) -> str:
+    def text(self, name: str, *, strip: bool = True) -> str:
+        """Read a text, which is empty if the field is absent or has another type."""
         value = self.get(name)
         if value is None:
-            return default
+            return ""
         if not isinstance(value, str):
             self.wrong_type(name, "a string", value)
-            return default
+            return ""
         return value.strip() if strip else value
 
     def boolean(self, name: str, default: bool = False) -> bool:
