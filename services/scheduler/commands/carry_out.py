@@ -104,7 +104,7 @@ def carry_out(batch: Batch, envelopes: Sequence[Envelope]) -> list[c.CommandRepl
                 "at": batch.now,
             }
         )
-    batch.pending.inbox.extend(new)
+    batch.add_outcomes(new)
     changes = [envelope.body for envelope in envelopes if isinstance(envelope.body, c.DagChange)]
     batch.after.dags.update(change.file_name for change in changes)
     batch.after.dags.update(change.new_file_name for change in changes if isinstance(change, c.RenameDag))

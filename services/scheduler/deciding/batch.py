@@ -195,6 +195,10 @@ class Batch:
         wanted, self._for_children = self._for_children, []
         return wanted
 
+    def add_outcomes(self, outcomes: Iterable[dict[str, Any]]) -> None:
+        """Record the outcomes of commands as rows of the inbox."""
+        self.pending.inbox.extend(outcomes)
+
     def add_audit(self, entries: Iterable[dict[str, Any]]) -> None:
         """Add rows to the audit log."""
         self.pending.audit.extend(entries)

@@ -8,7 +8,7 @@ schedulers admit runs at the same time. Commits of this process wake it. A look 
 import heapq
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
 from typing import Any
@@ -49,12 +49,13 @@ _LOOK_AT = 5000
 
 
 class Admission:
-    """Admits runs of the queues that it is notified of."""
+    """Admits runs of the queues that it is notified of. ``steady`` is a clock in seconds."""
 
-    def __init__(self, transactor: Transactor) -> None:
+    def __init__(self, transactor: Transactor, steady: Callable[[], float] = time.monotonic) -> None:
         self._transactor = transactor
-        self._look = RegularLook[str]()
+        self._look = RegularLook[str](steady)
         self._condition = threading.Condition()
+        self._steady = steady
         self._queues: set[str] = set()
         self._freed: set[str] = set()
         self._freed_due_s = 0.0
@@ -84,7 +85,7 @@ class Admission:
             first = not self._freed
             self._freed.update(queues)
             if first:
-                self._freed_due_s = time.monotonic() + _FREED_S * (not self._busy)
+                self._freed_due_s = self._steady() + _FREED_S * (not self._busy)
                 self._condition.notify_all()
 
     def want_look(self) -> None:
@@ -217,7 +218,7 @@ class Admission:
 
     @property
     def _freed_in_s(self) -> float | None:
-        return max(0.0, self._freed_due_s - time.monotonic()) if self._freed else None
+        return max(0.0, self._freed_due_s - self._steady()) if self._freed else None
 
 
 def _capacity(batch: Batch, queue: Mapping[str, Any], first: Mapping[str, Any]) -> int:

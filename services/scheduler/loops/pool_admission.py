@@ -7,7 +7,8 @@ schedulers did not, for instance because they died.
 """
 
 import threading
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -33,11 +34,11 @@ Who = tuple[str, int]
 
 
 class PoolAdmission:
-    """Admits steps to the pools that it is notified of."""
+    """Admits steps to the pools that it is notified of. ``steady`` is a clock in seconds."""
 
-    def __init__(self, transactor: Transactor) -> None:
+    def __init__(self, transactor: Transactor, steady: Callable[[], float] = time.monotonic) -> None:
         self._transactor = transactor
-        self._look = RegularLook[PoolKey]()
+        self._look = RegularLook[PoolKey](steady)
         self._condition = threading.Condition()
         self._pools: set[PoolKey] = set()
 
