@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryFile
 
-__all__ = ["DiskCheck", "Volume"]
+__all__ = ["DiskCheck", "Volume", "cure_of"]
 
 _PROBE = bytes(1024 * 1024)
 """What must fit on the disk: as much as the reports and rows of a busy moment."""
@@ -47,9 +47,14 @@ class DiskCheck:
                 file.write(_PROBE)
                 file.flush()
         except OSError as error:
-            self.cure = _CURES.get(error.errno or 0, "make the data folder writable")
+            self.cure = cure_of(error)
             return f"the data folder cannot be written: {error.strerror or error}"
         return ""
+
+
+def cure_of(error: OSError) -> str:
+    """Return what to do about a data folder that cannot be written to."""
+    return _CURES.get(error.errno or 0, "make the data folder writable")
 
 
 class Volume:

@@ -22,6 +22,7 @@ from services.worker.ended_runs import EndedRuns
 from services.worker.inputs.workspace import folder_name
 from services.worker.process.step_users import root_run_of
 from shared.contracts.tasks import Task
+from shared.disk import cure_of
 from shared.ids import new_token
 
 __all__ = ["RunFiles", "pause_s"]
@@ -110,15 +111,20 @@ class RunFiles:
         old_at = look_at = 0.0
         while not stop.wait(_EVERY_S):
             now = time.monotonic()
-            self.remove_succeeded(now)
-            if self._keep_s and now >= old_at:
-                old_at = now + _OLD_EVERY_S
-                self.remove_old(time.time() - self._keep_s)
-            if now >= look_at:
-                began = time.monotonic()
-                self.remove_most()
-                ended = time.monotonic()
-                look_at = ended + pause_s(ended - began)
+            try:
+                self.remove_succeeded(now)
+                if self._keep_s and now >= old_at:
+                    old_at = now + _OLD_EVERY_S
+                    self.remove_old(time.time() - self._keep_s)
+                if now >= look_at:
+                    look_at = now + _LOOK_EVERY_S
+                    began = time.monotonic()
+                    self.remove_most()
+                    ended = time.monotonic()
+                    look_at = ended + pause_s(ended - began)
+            except OSError as error:
+                # Somebody has taken the folder away, or the disk fails: no bug, for which the worker would end.
+                _log.warning("run_files.not_removed", extra={"error": str(error), "next": cure_of(error)})
 
     def remove_succeeded(self, now: float) -> None:
         """Remove the files of the runs that succeeded ``_SOON_S`` before ``now`` (monotonic time) or earlier."""

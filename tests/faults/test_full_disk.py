@@ -18,10 +18,10 @@ from tests.harness.small_disk import SmallDisk
 from tests.harness.worker_rig import Rig, command, task
 
 _WHY = "the data folder cannot be written: No space left on device"
-_HELD = "touch {0}/{1}; while [ ! -e {0}/go-{1} ]; do sleep 0.02; done"
+HELD = "touch {0}/{1}; while [ ! -e {0}/go-{1} ]; do sleep 0.02; done"
 
 
-class _Cut(EmbeddedTransport):
+class Cut(EmbeddedTransport):
     """A transport that refuses reports while ``cut`` is set."""
 
     cut = False
@@ -53,7 +53,7 @@ def test_dagway_up_reports_a_full_disk_loses_nothing_and_recovers_by_itself(disk
     env = {"DAGWAY_DATA_DIR": str(disk.folder), "DAGWAY_METRICS_PORT": str(door)}
     with Embedded(tmp_path / "up", lease_s=LEASE_S, env=env) as system:
         client = system.client
-        client.create("held", f"steps:\n  - command: {_HELD.format(tmp_path, 'held')}\n  - command: 'true'\n")
+        client.create("held", f"steps:\n  - command: {HELD.format(tmp_path, 'held')}\n  - command: 'true'\n")
         client.create("other", "steps:\n  - command: 'true'\n")
         client.start("held")
         eventually((tmp_path / "held").exists)
@@ -101,13 +101,14 @@ def test_a_worker_takes_no_task_until_there_is_room(disk: SmallDisk, tmp_path: P
         assert rig.worker.counters.values["handed_back"] == 1
 
 
+@pytest.mark.parametrize("first_back", ["disk", "broker"])
 def test_a_report_for_which_neither_broker_nor_disk_has_room_is_held(
-    disk: SmallDisk, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    disk: SmallDisk, tmp_path: Path, caplog: pytest.LogCaptureFixture, first_back: str
 ) -> None:
     size = 300_000
-    transport = _Cut(None)
+    transport = Cut(None)
     with Rig(disk.folder, transport=transport) as rig:
-        first, last = _HELD.format(tmp_path, "first"), _HELD.format(tmp_path, "last")
+        first, last = HELD.format(tmp_path, "first"), HELD.format(tmp_path, "last")
         rig.give(task(command(f"{first}; head -c {size} /dev/zero; {last}"), token="t"))
         eventually((tmp_path / "first").exists)
         transport.cut = True
@@ -118,8 +119,9 @@ def test_a_report_for_which_neither_broker_nor_disk_has_room_is_held(
         eventually(lambda: "report.waits" in [record.message for record in caplog.records])
         assert rig.worker.attempts.tokens() == ("t",)
 
-        disk.empty()
-        eventually(lambda: rig.worker.facts().spooled == 1)
+        if first_back == "disk":
+            disk.empty()
+            eventually(lambda: rig.worker.facts().spooled == 1)
         transport.cut = False
 
         finished = rig.finished("t")
@@ -130,9 +132,9 @@ def test_a_report_for_which_neither_broker_nor_disk_has_room_is_held(
 def test_a_worker_that_stops_while_its_disk_is_full_keeps_the_reports_for_its_next_start(
     disk: SmallDisk, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    transport = _Cut(None)
+    transport = Cut(None)
     with Rig(disk.folder, transport=transport) as rig:
-        rig.give(task(command(f"echo said; {_HELD.format(tmp_path, 'held')}"), token="t"))
+        rig.give(task(command(f"echo said; {HELD.format(tmp_path, 'held')}"), token="t"))
         eventually((tmp_path / "held").exists)
         transport.cut = True
         disk.fill()
@@ -178,7 +180,7 @@ def test_a_step_whose_output_fills_the_disk_at_once_leaves_room_for_the_others(
     """Without a pause: the disk is full before the worker looks. The secret makes it write a masked copy at the end."""
     with Rig(disk.folder) as rig:
         secret = {"secrets": [{"name": "KEY", "provider": "env", "key": "PATH"}]}
-        rig.give(task(command(f"touch {tmp_path}/small; {_HELD.format(tmp_path, 'small')}"), token="small"))
+        rig.give(task(command(f"touch {tmp_path}/small; {HELD.format(tmp_path, 'small')}"), token="small"))
         eventually((tmp_path / "small").exists)
         rig.give(task(command("head -c 30000000 /dev/zero"), token="t", number=number, **secret))
         finished = rig.finished("t")

@@ -292,8 +292,9 @@ class TaskHandler:
         to = event_queue(task.reports_to)
         following: AttemptContext | Future[bool] | None = None
         if why and logs is not None:
-            self._reporter.spool_with_logs(task.token, map(log_message, logs.rest()), finished, why, to)
-            self._attempts.end(task.token, reported=False)
+            chunks = map(log_message, logs.rest())
+            reported = self._reporter.spool_with_logs(task.token, chunks, finished, why, to)
+            self._attempts.end(task.token, reported=reported)
         else:
             event = finished()
             result = Result(event.outcome, event.exit_code, event.error)
@@ -338,11 +339,11 @@ class TaskHandler:
             given_up = self._event(AttemptGivenUp, task, utc_now())
             following.close()
             try:
-                self._reporter.spool_events(ended.token, (ended, given_up), str(error), to)
+                reported = self._reporter.spool_events(ended.token, (ended, given_up), str(error), to)
             except BaseException:
                 self._attempts.drop(task.token)
                 raise
-            self._attempts.end(ended.token, reported=False, given_up=task.token)
+            self._attempts.end(ended.token, reported=reported, given_up=task.token)
             return None
         self._attempts.end(ended.token, reported=True)
         # If the confirm took long, a scheduler may have sent another task for the step.

@@ -42,7 +42,10 @@ class DiskReserve:
         ``elsewhere``: the log is not in the folder.
         """
         for place in (log, self._folder):
-            found = os.statvfs(place)
+            try:
+                found = os.statvfs(place)
+            except OSError:
+                continue  # somebody has taken the folder away, which is no reason to end a step
             reserve = _reserve(found.f_blocks * found.f_frsize)
             if found.f_bavail * found.f_frsize < reserve:
                 return reserve

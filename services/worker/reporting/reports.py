@@ -2,13 +2,10 @@
 
 A report that the broker does not accept is written to ``<data>/spool/<token>.json`` and synced to disk. It is sent
 again when the broker is reachable, by this process or by the next worker process with the same data directory.
-Guarantee: when the future of ``finish`` is done, the report is confirmed or on disk. While the disk is full, it is not
-done and the attempt keeps its lease. Each line of a spool file is one message; log chunks come before the report of
-their attempt.
+Guarantee: when the future of ``finish`` is done, the report is confirmed or on disk. While neither takes it, it is not
+done and the attempt keeps its lease. In a spool file, log chunks come before the report of their attempt.
 """
 
-import errno
-import json
 import logging
 import os
 import threading
@@ -16,36 +13,23 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import copy_context
-from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
-from services.worker.output.pipe_copier import write_all
-from services.worker.reporting.report_size import that_fits
+from services.worker.reporting.spool_file import SpoolFile, stored_messages
 from shared.clock import utc_now
-from shared.contracts.codec import decode, encode
+from shared.contracts.codec import encode
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptProgress, Event
+from shared.disk import cure_of
 from shared.errors import InvalidInput, Unavailable
 from shared.private_files import private_file
 from shared.service import WatchedThread
 from shared.tracing import here
-from shared.transport.base import (
-    EVENT_SHARDS,
-    EVENTS,
-    LOGS,
-    MAX_MESSAGE_BYTES,
-    BrokerQueue,
-    Outgoing,
-    WorkerTransport,
-)
+from shared.transport.base import BrokerQueue, Outgoing, WorkerTransport
 
 __all__ = ["Reporter"]
 
 _log = logging.getLogger(__name__)
-T = TypeVar("T")
-_BROKER_QUEUES: dict[str, BrokerQueue] = {each.name: each for each in (EVENTS, *EVENT_SHARDS, LOGS)}
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-_FULL_WAIT_S = 0.5
+_DISK_WAIT_S = 0.5
 _ROOM_BYTES = 1 << 20
 _FIRST_WAIT_S = 0.2
 _MAX_WAIT_S = 5.0
@@ -89,11 +73,11 @@ class Reporter:
     @property
     def spooled(self) -> int:
         """How many reports are in the spool."""
-        return sum(1 for _ in self._dir.glob("*.json"))
+        return len(self._files())
 
     def spooled_tokens(self) -> list[str]:
         """Return the tokens of the attempts whose reports are in the spool."""
-        return [path.stem for path in self._dir.glob("*.json")]
+        return [path.stem for path in self._files()]
 
     def send(self, event: Event, to: BrokerQueue) -> "Future[None]":
         """Publish one event; the future completes with the confirm. The same event always gets the same message id."""
@@ -110,16 +94,14 @@ class Reporter:
 
         def spool(error: Unavailable) -> None:
             try:
-                self.spool(event.token, (_outgoing(event, to),), str(error))
+                done.set_result(self.spool(event.token, (_outgoing(event, to),), str(error)))
             except BaseException as failure:  # noqa: BLE001 - raised again in whoever asks for the result
                 done.set_exception(failure)
-            else:
-                done.set_result(False)
 
         def sent(confirm: "Future[None]") -> None:
             error = confirm.exception()
             if isinstance(error, Unavailable):
-                # Not on this thread, which may be the transport's: a full disk makes it wait.
+                # Not on this thread, which may be the transport's: a disk that takes nothing makes it wait.
                 spooling = threading.Thread(target=facts.run, args=(spool, error), name="spool-one", daemon=True)
                 try:
                     spooling.start()
@@ -135,8 +117,8 @@ class Reporter:
 
     def spool_with_logs(
         self, token: str, logs: Iterable[Outgoing], event: Callable[[], AttemptFinished], why: str, to: BrokerQueue
-    ) -> None:
-        """Spool the last log chunks of an attempt, then its end report.
+    ) -> bool:
+        """Spool the last log chunks of an attempt, then its end report; see ``spool``.
 
         ``event`` makes the report; it is called after the last chunk was taken from ``logs``. ``why`` is logged.
         """
@@ -145,42 +127,35 @@ class Reporter:
             yield from logs
             yield _outgoing(event(), to)
 
-        self.spool(token, messages(), why)
+        return self.spool(token, messages(), why)
 
-    def spool_events(self, token: str, events: Iterable[Event], why: str, to: BrokerQueue) -> None:
+    def spool_events(self, token: str, events: Iterable[Event], why: str, to: BrokerQueue) -> bool:
         """Spool reports that belong together, in this order; see ``spool``."""
-        self.spool(token, [_outgoing(event, to) for event in events], why)
+        return self.spool(token, [_outgoing(event, to) for event in events], why)
 
-    def spool(self, token: str, messages: Iterable[Outgoing], why: str) -> None:
+    def spool(self, token: str, messages: Iterable[Outgoing], why: str) -> bool:
         """Store messages on disk until the broker accepts them. When this returns, they survive a crash.
 
-        Waits while the disk is full. Raises ``OSError`` if the disk fails, or is still full when the worker stops.
+        Returns ``False`` then. While the disk does not take them, as it is full or somebody has taken it away, they
+        wait. If the broker takes them meanwhile, returns ``True``. Raises ``OSError`` if they wait when the worker
+        stops.
         """
-        path = self._dir / f"{token}.json"
-        part = path.with_suffix(".part")
-        self._when_disk_has_room(token, partial(private_file, part))
-        with self._when_disk_has_room(token, partial(part.open, "wb", buffering=0)) as file:
-            for message in messages:
-                line = {"route": message.queue.name, "id": message.message_id, "body": message.body.decode()}
-                self._when_disk_has_room(token, partial(_append, file.fileno(), f"{json.dumps(line)}\n".encode()))
-            os.fsync(file.fileno())
-        self._when_disk_has_room(token, partial(part.rename, path))
+        logged = False
+        with SpoolFile(self._dir / f"{token}.json", messages) as file:
+            while (error := file.store()) is not None:
+                if self._stopping.is_set():
+                    raise error
+                if not logged:
+                    _log.error("report.waits", extra={"token": token, "error": str(error), "next": cure_of(error)})
+                logged = True
+                self._stopping.wait(_DISK_WAIT_S)
+                if self._transport.healthy and file.send(self._transport):
+                    _log.info("report.delivered_late", extra={"token": token})
+                    return True
         _sync_dir(self._dir)
         _log.warning("report.spooled", extra={"token": token, "error": why})
         self._wake.set()
-
-    def _when_disk_has_room(self, token: str, write: Callable[[], T]) -> T:
-        logged = False
-        while True:
-            try:
-                return write()
-            except OSError as error:
-                if error.errno not in _FULL or self._stopping.is_set():
-                    raise
-                if not logged:
-                    _log.error("report.waits", extra={"token": token, "error": str(error), "next": "free disk space"})
-                logged = True
-            self._stopping.wait(_FULL_WAIT_S)
+        return False
 
     def free_room(self) -> None:
         """Let reports that wait for the disk have the room that was taken for them. Call it when the worker stops."""
@@ -194,12 +169,20 @@ class Reporter:
         if self._thread.ident is not None:
             self._thread.join()
 
+    def _files(self) -> list[Path]:
+        try:
+            return sorted(self._dir.glob("*.json"))
+        except OSError as error:
+            # Not a bug either, see ``_resend``.
+            _log.warning("spool.failed", extra={"path": str(self._dir), "error": str(error)})
+            return []
+
     def _run(self) -> None:
         wait_s = _FIRST_WAIT_S
         while True:
             self._wake.wait()
             self._wake.clear()
-            while not self._stopping.is_set() and (paths := sorted(self._dir.glob("*.json"))):
+            while not self._stopping.is_set() and (paths := self._files()):
                 # All are tried: a report that the broker does not take must not hold up the others.
                 delivered = [self._resend(path) for path in paths]
                 if all(delivered):
@@ -223,10 +206,8 @@ class Reporter:
     def _deliver(self, path: Path) -> bool:
         try:
             with path.open(encoding="utf-8") as file:
-                for text in file:
-                    line = json.loads(text)
-                    body = _that_fits(line["body"].encode())
-                    self._transport.send(Outgoing(_BROKER_QUEUES[line["route"]], body, line["id"])).result()
+                for message in stored_messages(file):
+                    self._transport.send(message).result()
         except Unavailable:
             return False
         except (OSError, ValueError, LookupError, TypeError, AttributeError, InvalidInput) as error:
@@ -248,27 +229,6 @@ def _outgoing(event: Event, to: BrokerQueue) -> Outgoing:
         name = f"{name}.{event.seq}"
     trace = None if (attempt := here()) is None else str(attempt)
     return Outgoing(to, encode(event, id=name, at=utc_now(), trace=trace), name)
-
-
-def _that_fits(body: bytes) -> bytes:
-    """Return a report, made to fit if it is too large: an earlier release spooled such reports."""
-    if len(body) <= MAX_MESSAGE_BYTES:
-        return body
-    envelope = decode(body)
-    if not isinstance(envelope.body, AttemptFinished):
-        return body
-    return encode(that_fits(envelope.body), id=envelope.id, at=envelope.at, trace=envelope.trace)
-
-
-def _append(fd: int, data: bytes) -> None:
-    """Append ``data``. If that fails, remove what was written of it and raise ``OSError``."""
-    end = os.lseek(fd, 0, os.SEEK_END)
-    try:
-        write_all(fd, data)
-    except OSError:
-        os.ftruncate(fd, end)
-        os.lseek(fd, end, os.SEEK_SET)
-        raise
 
 
 def _sync_dir(path: Path) -> None:

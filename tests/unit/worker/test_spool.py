@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from services.worker.reporting import spool_file
 from services.worker.reporting.reports import Reporter
+from services.worker.reporting.spool_file import SpoolFile
 from shared.clock import utc_now
 from shared.contracts.events import AttemptGivenUp
 from shared.tracing import SpanContext, within
-from shared.transport.base import EVENTS, LOGS, BrokerQueue
+from shared.transport.base import EVENTS, LOGS, BrokerQueue, Outgoing
 from shared.transport.embedded.transport import EmbeddedTransport
 from tests.harness.eventually import PATIENCE_S, eventually
 
@@ -134,9 +136,75 @@ def test_a_last_report_that_no_thread_can_spool_is_an_error(tmp_path: Path, monk
         reporter.finish(_last_report(), EVENTS).result(PATIENCE_S)
 
 
-def test_a_last_report_that_neither_the_broker_nor_the_disk_takes_is_an_error(tmp_path: Path) -> None:
+def test_a_last_report_that_neither_the_broker_nor_the_disk_takes_waits_for_the_first_that_does(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def waits() -> int:
+        return [record.message for record in caplog.records].count("report.waits")
+
+    transport = EmbeddedTransport(None)
+    reporter = Reporter(transport, tmp_path / "spool", lambda _token: None)
+    first = reporter.finish(_last_report(), EVENTS)
+    eventually(lambda: waits() == 1)
+    assert not first.done()
+    (tmp_path / "spool").mkdir()
+    assert first.result(PATIENCE_S) is False
+
+    (tmp_path / "spool").rename(tmp_path / "taken-away")
+    second = reporter.finish(_last_report(), EVENTS)
+    eventually(lambda: waits() == 2)
+    transport.declare([EVENTS])
+    assert second.result(PATIENCE_S) is True
+
+
+def test_a_last_report_that_neither_the_broker_nor_the_disk_takes_is_an_error_when_the_worker_stops(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "spool").write_text("not a folder")
     reporter = Reporter(EmbeddedTransport(None), tmp_path / "spool", lambda _token: None)
+    reported = reporter.finish(_last_report(), EVENTS)
+    eventually(lambda: "report.waits" in [record.message for record in caplog.records])
+    reporter.stop()
 
     with pytest.raises(NotADirectoryError):
-        reporter.finish(_last_report(), EVENTS).result(PATIENCE_S)
+        reported.result(PATIENCE_S)
+
+
+def test_what_the_disk_has_taken_of_a_report_is_sent_before_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport = EmbeddedTransport(None)
+    transport.declare([EVENTS])
+    with SpoolFile(tmp_path / "token.json", (Outgoing(EVENTS, b"{}", name) for name in "abc")) as file:
+        taken = iter([True, False])
+
+        def write(fd: int, data: bytes) -> None:
+            assert os.write(fd, data) == len(data)
+            if not next(taken):
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        monkeypatch.setattr(spool_file, "write_all", write)
+        error = file.store()
+        assert error is not None
+        assert error.errno == errno.EIO
+        assert file.send(transport)
+
+    assert [each.message_id for each in transport.consume([EVENTS], prefetch=10).take(10, 0)] == ["a", "b", "c"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_spool_that_cannot_be_listed_is_no_bug_for_which_the_worker_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    died = threading.Event()
+    reporter = Reporter(EmbeddedTransport(None), tmp_path, lambda _token: None, died.set)
+    reporter.start()
+    monkeypatch.setattr(Path, "glob", refuse)
+    assert reporter.finish(_last_report(), EVENTS).result(PATIENCE_S) is False
+
+    eventually(lambda: "spool.failed" in [record.message for record in caplog.records])
+    reporter.stop()
+    assert not died.is_set()
