@@ -136,6 +136,8 @@ class Call:
     """The workspace that the request is about."""
     without_place: Callable[[], AbstractContextManager[None]] = nullcontext
     """Returns a context in which the request does not count as one that is being answered, because it waits."""
+    admit_again: Callable[[], None] = lambda: None
+    """Raises a ``Problem`` if the request would not be admitted now: its login may have ended."""
 
     @property
     def user(self) -> str:

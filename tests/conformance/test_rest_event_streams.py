@@ -5,9 +5,13 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from sqlalchemy import event
 
 from services.api.caches.single_flight import SingleFlight
+from services.api.routes import events
+from tests.conformance.conftest import Deployment
+from tests.conformance.rest_live import BUILTIN, open_live
 from tests.conformance.rest_stack import NOW, open_stack
 from tests.harness.eventually import eventually
 from tests.harness.statements import statements
@@ -24,25 +28,25 @@ def test_a_stream_that_always_has_more_to_say_ends_with_the_gateway(tmp_path: Pa
             stack.add("transitions", run_key=key, seq=seq, at=NOW, node=0, was="", became="running", why="", by="")
 
         happens(1)
-        events = stack.api("GET", "/dag-runs/busy/r1/events", buffered=False).iter_encoded()
-        assert b"retry:" in next(events)
-        assert b"id: 1\n" in next(events)
+        stream = stack.api("GET", "/dag-runs/busy/r1/events", buffered=False).iter_encoded()
+        assert b"retry:" in next(stream)
+        assert b"id: 1\n" in next(stream)
         happens(2)
-        assert b"id: 2\n" in next(events)
+        assert b"id: 2\n" in next(stream)
 
         happens(3)
         stack.deps.closing.set()
 
         # It is read from its last id at another gateway.
-        assert next(events, None) is None
+        assert next(stream, None) is None
 
 
 def test_a_stream_of_a_run_does_not_read_its_steps_to_see_that_it_goes_on(tmp_path: Path) -> None:
     with open_stack(tmp_path) as stack:
         stack.add_dag("busy")
         key = stack.add_run("busy", "r1", "running")
-        events = stack.api("GET", "/dag-runs/busy/r1/events", buffered=False).iter_encoded()
-        assert b"retry:" in next(events)
+        stream = stack.api("GET", "/dag-runs/busy/r1/events", buffered=False).iter_encoded()
+        assert b"retry:" in next(stream)
 
         sent: list[str] = []
 
@@ -56,7 +60,7 @@ def test_a_stream_of_a_run_does_not_read_its_steps_to_see_that_it_goes_on(tmp_pa
         event.listen(stack.reader, "checkout", lambda opened, *_: opened.set_trace_callback(sent.append))
         later = threading.Thread(target=happens)
         later.start()
-        assert b"id: 1\n" in next(events)
+        assert b"id: 1\n" in next(stream)
         later.join()
 
     assert looks() > 1, "it has looked before the event, too"
@@ -94,3 +98,20 @@ def test_streams_of_all_runs_that_are_at_the_same_place_share_their_queries(tmp_
     assert len(set(read_by)) == 1
     assert b"id: 7-1\n" in read_by[0]
     assert len([each for each in sent if "FROM transitions" in each]) <= STREAMS // 2
+
+
+def test_a_stream_ends_soon_after_the_login_of_its_client(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "_ADMIT_EVERY_S", 0.0)
+    with open_live(deployment, BUILTIN) as live:
+        logins = [live.log_in() for _ in range(2)]
+        first, second = (live.ask("GET", "/events", token=login, buffered=False).iter_encoded() for login in logins)
+        assert b"retry:" in next(first)
+        assert b"retry:" in next(second)
+
+        assert live.ask("POST", "/auth/logout", token=logins[0]).status_code == 204
+        live.post("/dag-runs", {"name": "seen", "spec": "steps:\n  - echo hi\n"}, token=logins[1])
+
+        assert b"seen" in next(second)
+        assert next(first, None) is None

@@ -1,8 +1,8 @@
 """Event streams: the transitions of one run, or of all runs, as Server-Sent Events. Additions to Dagu's API.
 
 A client gets every event exactly once: the stream reads the database from the client's ``Last-Event-ID`` on.
-A stream ends after a minute; clients reconnect and continue. If a run has ended and the client has all its events,
-the response is 204, so that browsers do not reconnect.
+A stream ends after a minute, or a few seconds after its client would not be admitted any more; clients reconnect and
+continue. If a run has ended and the client has all its events, the response is 204, so that browsers do not reconnect.
 """
 
 import json
@@ -27,6 +27,7 @@ _MEDIA_TYPE = "text/event-stream"
 _HEADERS = {"X-Accel-Buffering": "no"}
 _LIFETIME_S = 60.0
 _PING_S = 10.0
+_ADMIT_EVERY_S = 5.0
 _BATCH = 500
 _RETRY_MS = 1000
 _PLACE = re.compile(r"(\d{1,18})-(\d{1,9})")
@@ -103,6 +104,7 @@ class _Stream:
         idle: Callable[[Any], tuple[str, Any]] = lambda after: ("", after),
     ) -> None:
         self._closing = call.deps.closing
+        self._admit_again = call.admit_again
         self._read = read
         self._after = after
         self._first_id = first_id
@@ -123,11 +125,14 @@ class _Stream:
 
     def _produce(self) -> Iterator[bytes]:
         ends = time.monotonic() + _LIFETIME_S
-        last_sent = time.monotonic()
+        last_sent = admitted = time.monotonic()
         # With this id, a client that loses the connection before the first event can continue from here.
         yield f"retry: {_RETRY_MS}\n{f'id: {self._first_id}' if self._first_id else ': here'}\n\n".encode()
         while time.monotonic() < ends and not self._closing.is_set():
             try:
+                if time.monotonic() - admitted > _ADMIT_EVERY_S:
+                    admitted = time.monotonic()
+                    self._admit_again()
                 texts, self._after = self._read(self._after)
                 if texts:
                     last_sent = time.monotonic()

@@ -110,6 +110,10 @@ class _View:
             note=trail.note,
         )
 
+    def _admit_again(self, request: Request, trail: Trail, session: SessionCookie, path: Mapping[str, str]) -> None:
+        principal = self._admit(request, trail, session, leaves=False)
+        refuse_out_of_scope(self._deps, principal, self._operation, path, remote=False)
+
     def _handle(
         self, request: Request, trail: Trail, principal: Principal, session: SessionCookie, path: Mapping[str, str]
     ) -> ApiResponse:
@@ -138,6 +142,7 @@ class _View:
             raw_body=partial(body_of, request),
             workspace=workspace,
             without_place=_without_place(request),
+            admit_again=partial(self._admit_again, request, trail, session, path),
         )
         if operation.own_token is not None:
             arguments["credential"] = operation.own_token(call, **from_path)
