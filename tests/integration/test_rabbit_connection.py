@@ -101,7 +101,9 @@ def unclosed_after(make: Callable[[], Connection], reached: Reached) -> list[str
 
 
 @pytest.mark.parametrize("scheme", ["amqp", "amqps"])
-def test_a_connection_closed_while_the_broker_is_silent_leaves_no_socket(listener: socket.socket, scheme: str) -> None:
+def test_a_connection_closed_while_the_broker_is_silent_leaves_no_socket(
+    listener: socket.socket, scheme: str, caplog: pytest.LogCaptureFixture
+) -> None:
     with ExitStack() as stack:
 
         def greeted() -> None:
@@ -111,6 +113,7 @@ def test_a_connection_closed_while_the_broker_is_silent_leaves_no_socket(listene
             assert silent.recv(1)
 
         assert unclosed_after(lambda: connection_to(listener.getsockname()[1], scheme), greeted) == []
+    assert [each.message for each in caplog.records if each.name.startswith("shared.")] == []
 
 
 def test_a_connection_closed_before_the_broker_accepts_it_leaves_no_socket() -> None:

@@ -240,6 +240,8 @@ class Connection:
                 self._loop.start()
                 break
             except Exception as error:  # noqa: BLE001 - logged, and the connection is made again
+                if self._closing and not self._open:
+                    break  # pika 1.4.4 raises when it has closed a connection that was being opened
                 # A callback of pika raised: a bug, or a frame that pika cannot parse. The thread must continue.
                 _log.exception("link.callback_failed", extra={"link": self._name})
                 self.drop(f"callback failed: {error}")
