@@ -9,6 +9,7 @@ from sqlalchemy import Engine, select
 from shared.clock import utc_now
 from shared.run_totals import Distribution, StatusChange
 from shared.status import RunStatus
+from shared.store import queries, writes
 from shared.store import tables as t
 from shared.store.reads.reader import Reads
 from shared.store.writes.bulk import write
@@ -183,6 +184,25 @@ def test_the_changes_of_a_removed_run_are_forgotten_after_an_hour(engine: Engine
         connection.execute(t.removed_changes.update().values(at=old))
     keep(store)
     assert left() == []
+
+
+@pytest.mark.parametrize("store_url", ["postgres"], indirect=True)
+def test_a_scheduler_whose_clock_is_ahead_forgets_no_change_of_a_removed_run(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(engine)
+    keep(store)
+    run = add_run(engine, "etl", "1", status="failed")
+    with store.begin() as tx:
+        change(tx, run, "running", "failed", at=utc_now())
+    for module in (queries.run_totals, writes.runs, writes.run_totals):
+        monkeypatch.setattr(module, "utc_now", lambda: utc_now() + timedelta(days=1), raising=False)
+    with store.begin() as tx:
+        tx.history.remove([run])
+
+    assert keep(store) == 1
+    with engine.connect() as connection:
+        assert list(connection.execute(select(t.removed_changes.c.run_key)).scalars()) == [run]
 
 
 def test_the_changes_of_a_removed_run_are_counted_before_they_are_forgotten(engine: Engine, reads: Reads) -> None:

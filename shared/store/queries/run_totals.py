@@ -27,12 +27,21 @@ from sqlalchemy import (
     union_all,
 )
 
-from shared.run_totals import DURATION_BOUNDS_S, UNCOUNTED, WAIT_BOUNDS_S, DagTotals, Distribution, StatusChange
+from shared.clock import utc_now
+from shared.run_totals import (
+    CHANGES_KEPT,
+    DURATION_BOUNDS_S,
+    UNCOUNTED,
+    WAIT_BOUNDS_S,
+    DagTotals,
+    Distribution,
+    StatusChange,
+)
 from shared.status import RunStatus
 from shared.store import tables as t
 from shared.store.engine import is_postgres
 
-__all__ = ["changes_between", "count_history", "current_mark", "is_later", "save_changes"]
+__all__ = ["changes_between", "count_history", "current_mark", "is_later", "kept_since", "save_changes"]
 
 _r, _x = t.dag_runs.c, t.transitions.c
 _AT_ONCE = 1000
@@ -84,8 +93,15 @@ def _between(connection: Connection, table: Table, since: str, until: str) -> li
     ]
 
 
-def save_changes(run_keys: Sequence[str], since: datetime) -> Insert:
-    """Return the statement that keeps the changes later than ``since`` of root runs that are about to be removed."""
+def kept_since(connection: Connection) -> ColumnElement[datetime]:
+    """Return since when the changes of removed runs are kept, by the database's clock: a host's may be wrong."""
+    if is_postgres(connection):
+        return func.now() - CHANGES_KEPT
+    return literal(utc_now() - CHANGES_KEPT, _x.at.type)
+
+
+def save_changes(connection: Connection, run_keys: Sequence[str]) -> Insert:
+    """Return the statement that keeps the latest changes of root runs that are about to be removed."""
     columns = {
         "run_key": _x.run_key,
         "seq": _x.seq,
@@ -97,7 +113,7 @@ def save_changes(run_keys: Sequence[str], since: datetime) -> Insert:
         list(columns),
         select(*columns.values())
         .join_from(t.transitions, t.dag_runs, _r.run_key == _x.run_key)
-        .where(_x.run_key.in_(run_keys), _x.node.is_(None), _r.root_key.is_(None), _x.at > since),
+        .where(_x.run_key.in_(run_keys), _x.node.is_(None), _r.root_key.is_(None), _x.at > kept_since(connection)),
     )
 
 

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 
 from sqlalchemy import delete, select, update
 
-from shared.clock import utc_now
-from shared.run_totals import CHANGES_KEPT, DagTotals
+from shared.run_totals import DagTotals
 from shared.store import tables as t
 from shared.store.engine import for_update, without_time_limit
-from shared.store.queries.run_totals import changes_between, count_history, current_mark, is_later
+from shared.store.queries.run_totals import changes_between, count_history, current_mark, is_later, kept_since
 from shared.store.writes.base import Writer
 
 __all__ = ["RunTotalsWrites"]
@@ -38,7 +37,7 @@ class RunTotalsWrites(Writer):
         self._connection.execute(update(t.run_totals_mark).values(mark=now))
         # After the count, which may come late.
         removed = t.removed_changes
-        self._connection.execute(delete(removed).where(removed.c.at < utc_now() - CHANGES_KEPT))
+        self._connection.execute(delete(removed).where(removed.c.at < kept_since(self._connection)))
         return changes
 
     def _count(self) -> tuple[str, int]:

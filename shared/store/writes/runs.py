@@ -5,9 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import bindparam, delete, func, select, text, tuple_, union_all, update
 
-from shared.clock import utc_now
 from shared.errors import StaleVersion
-from shared.run_totals import CHANGES_KEPT
 from shared.store import tables as t
 from shared.store.engine import for_update, is_postgres
 from shared.store.functions import transaction_number
@@ -183,7 +181,7 @@ class RunWrites(Writer):
     def delete(self, keys: Sequence[str]) -> None:
         """Delete runs and all their rows in other tables. Their last changes stay for those who count them."""
         if keys:
-            self._connection.execute(save_changes(keys, utc_now() - CHANGES_KEPT))
+            self._connection.execute(save_changes(self._connection, keys))
             for table in _WITHOUT_CASCADE:
                 self._connection.execute(delete(table).where(table.c.run_key.in_(keys)))
             self._connection.execute(delete(t.dag_runs).where(t.dag_runs.c.run_key.in_(keys)))
@@ -192,7 +190,7 @@ class RunWrites(Writer):
         """Make root runs ones that are found by no name and in no list, as if they had been deleted."""
         if keys:
             c = t.dag_runs.c
-            self._connection.execute(save_changes(keys, utc_now() - CHANGES_KEPT))
+            self._connection.execute(save_changes(self._connection, keys))
             # Whoever still knows such a run must read it again. Its id is free for another run of its DAG.
             changed = {"root_key": REMOVED, "dag_run_id": c.run_key, "version": c.version + 1}
             self._connection.execute(update(t.dag_runs).where(c.run_key.in_(keys)).values(changed))
