@@ -109,13 +109,15 @@ class RunFiles:
     def run(self, stop: threading.Event) -> None:
         """Remove what is due, until ``stop`` is set."""
         old_at = look_at = 0.0
+        began_at = time.time() - time.monotonic()
         while not stop.wait(_EVERY_S):
             now = time.monotonic()
             try:
                 self.remove_succeeded(now)
                 if self._keep_s and now >= old_at:
                     old_at = now + _OLD_EVERY_S
-                    self.remove_old(time.time() - self._keep_s)
+                    # If the host's clock has jumped ahead, no file has become older.
+                    self.remove_old(min(time.time(), began_at + now) - self._keep_s)
                 if now >= look_at:
                     look_at = now + _LOOK_EVERY_S
                     began = time.monotonic()

@@ -1,14 +1,17 @@
 """Which files of runs a worker removes, and when."""
 
 import os
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from services.worker import run_files
 from services.worker.inputs.workspace import run_folder
 from services.worker.run_files import RunFiles, pause_s
 from shared.workspaces import stored_name
+from tests.harness.eventually import eventually
 from tests.harness.worker_rig import command, task
 
 SOON_S = 300
@@ -179,3 +182,28 @@ def test_a_worker_knows_what_all_its_files_take(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("look_took_s", "pause"), [(0.1, 60.0), (2.0, 200.0), (400.0, 3600.0)])
 def test_files_are_measured_within_the_hour_even_after_a_look_that_hung(look_took_s: float, pause: float) -> None:
     assert pause_s(look_took_s) == pytest.approx(pause)
+
+
+def test_no_file_becomes_old_because_the_clock_jumps_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Counted(RunFiles):
+        passes = 0
+
+        def remove_old(self, before: float) -> None:
+            super().remove_old(before)
+            self.passes += 1
+
+    _folders(tmp_path, "d/r1")
+    monkeypatch.setattr(run_files, "_EVERY_S", 0.01)
+    monkeypatch.setattr(run_files, "_OLD_EVERY_S", 0.0)
+    files, stop = Counted(tmp_path, keep_days=1), threading.Event()
+    thread = threading.Thread(target=files.run, args=[stop])
+    thread.start()
+    eventually(lambda: files.passes > 0)
+    right = time.time
+    monkeypatch.setattr(time, "time", lambda: right() + 2 * 86_400)
+    jumped = files.passes
+    eventually(lambda: files.passes > jumped + 1)
+    stop.set()
+    thread.join()
+
+    assert _left(tmp_path) == {"d/r1"}
