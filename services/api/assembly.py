@@ -30,12 +30,13 @@ def build_deps(
     command_wait_s: float = 5,
     own_trouble: Callable[[], str] = lambda: "",
     closing: Event | None = None,
+    clock: StoreClock | None = None,
 ) -> Deps:
     """Return the application's services, which use the open connections, and start their background threads.
 
-    ``closing``: see ``Deps``.
+    ``closing``: see ``Deps``. ``clock``: follows the time of the database from now on.
     """
-    clock, began_s = StoreClock(utc_now), time.monotonic()
+    clock, began_s = clock or StoreClock(utc_now), time.monotonic()
     reads.clock = clock
     deps = Deps(
         transport=transport,

@@ -19,6 +19,7 @@ from services.processes.database import time_limits
 from services.processes.sealing import stored_secret_keys
 from services.processes.signing import message_signing
 from shared.admin_server import AdminServer
+from shared.clock import utc_now
 from shared.disk import Volume
 from shared.language.model import build_validators
 from shared.metrics import ProcessCollector
@@ -26,6 +27,7 @@ from shared.secret_box import SecretBox
 from shared.settings.command_defaults import command_wait_s
 from shared.settings.config import Config
 from shared.spans import start_sending, stop_sending
+from shared.store.clock import StoreClock
 from shared.store.clock_metric import ClockCollector
 from shared.store.engine import open_engine
 from shared.store.reads.reader import Reads
@@ -56,8 +58,9 @@ def run_api_process(config: Config, version: str) -> None:
 
     def make_app() -> "WSGIApplication":
         # Called when the port is bound: until then, another process may serve there.
+        clock = StoreClock(utc_now)
         deps = build_deps(
-            transport=signed(open_transport(amqp_url, name="dagway-api", creates=False)),
+            transport=signed(open_transport(amqp_url, name="dagway-api", creates=False), clock),
             reads=Reads(
                 open_engine(
                     database_url,
@@ -74,6 +77,7 @@ def run_api_process(config: Config, version: str) -> None:
             max_dag_series=config.metrics_dags,
             command_wait_s=command_wait_s(config, "api"),
             closing=closing,
+            clock=clock,
         )
         start_sending("dagway-api")
         atexit.register(stop_sending)

@@ -72,10 +72,10 @@ def run_scheduler_process(config: Config, version: str, stop: threading.Event, o
     # The admin server starts first: a scheduler that waits for the database or the broker is live, but not ready.
     limit_dag_series(config.metrics_dags)
     with OptionalAdminServer(config, trouble) as admin:
-        _retry_until("schema", lambda: require_head(engine), stop)
-        transport = signed(open_transport(amqp_url, name="dagway-scheduler"))
-        admin.add(ProcessCollector("scheduler", version, transport, Volume(config.data_dir)))
         store = Store(engine)
+        _retry_until("schema", lambda: _ask_time(store), stop)
+        transport = signed(open_transport(amqp_url, name="dagway-scheduler"), store.clock)
+        admin.add(ProcessCollector("scheduler", version, transport, Volume(config.data_dir)))
         admin.add(ClockCollector(store.clock))
         admin.add(BacklogCollector(reads.backlog, DagReads(engine).specs, store.clock))
         admin.add(SchemaCollector(reads.schema))
@@ -91,6 +91,13 @@ def run_scheduler_process(config: Config, version: str, stop: threading.Event, o
         transport.close()
     engine.dispose()
     stop_sending()
+
+
+def _ask_time(store: Store) -> None:
+    """Let the clock of a store follow that of its database, if this has the right schema."""
+    require_head(store.engine)
+    with store.begin():
+        pass
 
 
 def scheduler_settings(

@@ -2,7 +2,10 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Protocol
 
+from shared.clock import utc_now
 from shared.contracts.signing import Keyring, Purpose, by_id
 from shared.contracts.signing_keys import SigningKey, VerifyingKey
 from shared.contracts.worker_pools import pool_of_key
@@ -24,8 +27,12 @@ _NEEDED = {
 """The settings with the keys of each service."""
 
 
-def message_signing(config: Config, *services: str) -> Callable[[Transport], Transport]:
-    """Return a function that makes a transport sign and verify.
+class _Signed(Protocol):
+    def __call__(self, transport: Transport, /, clock: Callable[[], datetime] = utc_now) -> Transport: ...
+
+
+def message_signing(config: Config, *services: str) -> _Signed:
+    """Return a function that makes a transport sign and verify, by a clock.
 
     The function leaves the transport as it is if signing is off, or if messages do not leave the process.
 
@@ -33,10 +40,10 @@ def message_signing(config: Config, *services: str) -> Callable[[Transport], Tra
         ConfigInvalid: a key that one of ``services`` needs is missing, or the worker is not in the pool of its keys.
     """
     if is_embedded(config.amqp_url):
-        return lambda transport: transport
+        return _unsigned
     if config.message_signing == "off":
         _log.warning("signing.off", extra={"next": "who can reach the broker can forge messages: set keys for signing"})
-        return lambda transport: transport
+        return _unsigned
     for service in services:
         for field in _NEEDED[service]:
             try:
@@ -49,7 +56,15 @@ def message_signing(config: Config, *services: str) -> Callable[[Transport], Tra
     accept_unsigned = config.message_signing == "accept-unsigned"
     if accept_unsigned:
         _log.warning("signing.accepts_unsigned", extra={"next": "set DAGWAY_MESSAGE_SIGNING=on after the upgrade"})
-    return lambda transport: SignedTransport(transport, keyring, accept_unsigned=accept_unsigned)
+
+    def signed(transport: Transport, clock: Callable[[], datetime] = utc_now) -> Transport:
+        return SignedTransport(transport, keyring, accept_unsigned=accept_unsigned, clock=clock)
+
+    return signed
+
+
+def _unsigned(transport: Transport, clock: Callable[[], datetime] = utc_now) -> Transport:  # noqa: ARG001 - see _Signed
+    return transport
 
 
 def _check_pool(config: Config, *, alone: bool) -> None:

@@ -5,6 +5,8 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from datetime import UTC, datetime, timedelta
 
+from shared.contracts.signing import CLOCK_MARGIN
+
 __all__ = ["HeartbeatOrder"]
 
 _REMEMBERED = 20_000
@@ -22,9 +24,13 @@ class HeartbeatOrder:
         self._heard: OrderedDict[Hashable, datetime] = OrderedDict()
 
     def next(self, now: datetime) -> datetime:
-        """Return the time to sign with: ``now``, or later if the clock was set back since the last call."""
+        """Return the time to sign with: ``now``, or later if the clock was set back since the last call.
+
+        If it was set back by more than ``CLOCK_MARGIN``, schedulers have refused what was signed before, and would
+        refuse what is later.
+        """
         with self._lock:
-            self._sent = max(now, self._sent + _STEP)
+            self._sent = now if self._sent - now > CLOCK_MARGIN else max(now, self._sent + _STEP)
             return self._sent
 
     def hear(self, sender: Hashable, at: datetime, *, remember: bool = True) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 
 from shared.clock import utc_now
 from shared.contracts.base import Message
@@ -59,10 +60,18 @@ class SignedTransport:
     To send a message for whose purpose the keyring has no key raises ``InvariantBroken``: its reader would refuse it.
     """
 
-    def __init__(self, inner: Transport, keyring: Keyring, *, accept_unsigned: bool = False) -> None:
+    def __init__(
+        self,
+        inner: Transport,
+        keyring: Keyring,
+        *,
+        accept_unsigned: bool = False,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
         self._inner = inner
         self._keyring = keyring
         self._accept_unsigned = accept_unsigned
+        self._clock = clock
         self.counts = SignatureCounts(kind for purpose in keyring.verifiers for kind in KINDS[purpose])
         self.heartbeats = HeartbeatOrder()
         self.pools = frozenset(pool_of_key(key) for key in keyring.verifiers.get(Purpose.REPORT, {}))
@@ -75,7 +84,7 @@ class SignedTransport:
             raise InvariantBroken(
                 f"this service has no key that signs a {scope.purpose}, and must not send it unsigned"
             )
-        at = self.heartbeats.next(utc_now()) if scope.purpose is Purpose.HEARTBEAT else utc_now()
+        at = self.heartbeats.next(self._clock()) if scope.purpose is Purpose.HEARTBEAT else self._clock()
         return self._keyring.sign(scope, body, at)
 
     def send(self, message: Outgoing) -> "Future[None]":
@@ -110,7 +119,7 @@ class SignedTransport:
         if scope.purpose in _MARKED and says_it_is(Purpose.MARKER, body):
             scope = replace(scope, purpose=Purpose.MARKER)
         try:
-            return self._keyring.verify(scope, body, utc_now())
+            return self._keyring.verify(scope, body, self._clock())
         except SignatureRefused as error:
             if error.why is Refusal.UNSIGNED and self._accept_unsigned:
                 if count:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
@@ -26,6 +27,7 @@ from shared.transport.base import (
     task_queue,
     worker_queue,
 )
+from shared.transport.heartbeat_order import HeartbeatOrder
 from shared.transport.open import open_transport
 from shared.transport.signed import check_reporter
 from tests.harness.eventually import eventually
@@ -258,3 +260,17 @@ def test_a_queue_without_a_signer_is_an_error(broker: Transport) -> None:
 
     with pytest.raises(InvariantBroken, match="nobody says who signs"):
         scheduler.send(Outgoing(BrokerQueue("dagway.new", Durability.SAFE), BODY, "one"))
+
+
+def test_a_worker_is_heard_again_when_its_clock_is_right_again() -> None:
+    """Schedulers refused what it signed with a clock that was ahead by more than a day."""
+    now = utc_now()
+    order = HeartbeatOrder()
+    assert order.next(now) == now
+    assert order.next(now + timedelta(days=2)) == now + timedelta(days=2)
+
+    assert order.next(now) == now
+
+    ahead = now + timedelta(hours=23)
+    assert order.next(ahead) == ahead
+    assert order.next(now) > ahead, "a scheduler has accepted that, and accepts nothing earlier"
