@@ -86,10 +86,13 @@ def go_on(draft: Draft, event: AttemptFinished) -> None:
     ):
         draft.effects.extend(turn_away(draft, event, "stale token").effects)
         return
-    # The step ended before the next one began, whenever that was recorded.
-    draft.set_node(event.node, finished_at=min(draft.now, start.at))
-    draft.open_next_in_chain(idx, start.token, event.worker_id, event.at)
+    ended_at = max(
+        event.at, draft.nodes[event.node].started_at or event.at
+    )  # the worker's clock may have been set back
+    draft.open_next_in_chain(idx, start.token, event.worker_id, ended_at)
     begin(draft, _started(event, start, idx), start.at)
+    # The step ended before the next one began, whenever that was recorded.
+    draft.set_node(event.node, finished_at=draft.nodes[idx].started_at)
     if draft.run.stop_reason:
         draft.effects.append(Halt(event.worker_id, start.token, revoked=False, reason=draft.run.stop_reason))
 

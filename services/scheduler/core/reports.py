@@ -10,7 +10,7 @@ from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import AttemptLost, TaskBarred, TaskUndelivered
 from services.scheduler.core.model import Node
 from services.scheduler.core.plan import FOLLOW_UP, HANDLER, PREPARE, STEP
-from services.scheduler.core.starts import begin, held_by, record
+from services.scheduler.core.starts import began_at, begin, held_by, record
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, Doubt
 from shared.contracts.prepared import PreparedValues
 from shared.language.steps.approval import APPROVAL
@@ -32,15 +32,16 @@ def finished(draft: Draft, event: AttemptFinished) -> Ignored | None:
     if node.attempt.state is AttemptState.DISPATCHED:
         # This report overtook the report of the start. The run's history must be the same in both orders.
         begin(draft, event, event.started_at)
+    started_at = began_at(draft, draft.nodes[event.node], event.started_at)
     draft.close_attempt(
         event.node,
         AttemptState.FINISHED,
         outcome=event.outcome,
         exit_code=event.exit_code,
         error=event.error,
-        started_at=event.started_at,
+        started_at=started_at,
         log_bytes=event.log_bytes,
-        ended_at=event.at,
+        ended_at=min(max(event.at, started_at), draft.now),
     )
     if event.shutdown and not draft.run.stop_reason and _runs_again_after_shutdown(draft, node):
         _run_again(draft, node, event)

@@ -23,6 +23,7 @@ from shared.contracts.events import (
 from shared.status import AttemptState, NodeStatus, RunStatus
 
 __all__ = [
+    "began_at",
     "begin",
     "begun_beside",
     "begun_otherwise",
@@ -95,8 +96,9 @@ def held_by(attempt: OpenAttempt, event: Beginning | AttemptGivenUp) -> bool:
 
 
 def begin(draft: Draft, event: Beginning, at: datetime) -> None:
-    """Make the sender of the event the holder of the attempt, which began at ``at``."""
+    """Make the sender of the event the holder of the attempt, which began at ``at`` by the sender's clock."""
     node = draft.nodes[event.node]
+    at = began_at(draft, node, at)
     _take_hold(draft, event)
     why = event.doubt if isinstance(event, AttemptRequested) else _AT_ONCE
     draft.effects.append(record(event, at, accepted=True, begun=True, why=why))
@@ -110,6 +112,15 @@ def begin(draft: Draft, event: Beginning, at: datetime) -> None:
     else:
         draft.set_node(event.node, **facts)
         draft.note(event.node, f"attempt {node.number} started on {event.worker_id}", event.worker_id)
+
+
+def began_at(draft: Draft, node: Node, at: datetime) -> datetime:
+    """Return when the node's open attempt began, ``at`` by its worker's clock, which may be wrong: after its dispatch.
+
+    Time limits and ``delaySec`` count from then, and so do all durations.
+    """
+    assert node.attempt is not None  # noqa: S101 - the callers compared its token
+    return min(max(at, node.attempt.dispatched_at), draft.now)
 
 
 def record(event: Beginning | AttemptGivenUp, at: datetime, *, accepted: bool, begun: bool, why: str) -> Execution:
