@@ -131,7 +131,7 @@ class Followers:
                 503,
                 "service_unavailable",
                 "Too many event streams are open, or too many requests wait for the end of a run, on this server or in "
-                "this workspace",
+                "this workspace. Try again soon.",
                 headers={"Retry-After": "5"},
             )
         follower = Follower(

@@ -15,14 +15,14 @@ __all__ = ["document"]
 
 _REF = "#/components/schemas/{model}"
 _ABOUT = (
-    "Dagu's REST API v2, and more: what is called an addition is not part of Dagu's. A request that changes something "
-    "becomes a command, which a scheduler carries out. The response comes when that is recorded, or is a 202 with the "
-    "address of the outcome. Times are in RFC 3339, if nothing else is said."
+    "Dagu's REST API v2, with additions. A request that changes something becomes a command, which a scheduler carries "
+    "out. The response comes when the outcome is recorded, or is a 202 with the address of the outcome. Times are in "
+    "RFC 3339, unless the description says otherwise."
 )
 _TAGS = ("dags", "dag-runs", "users", "api-keys", "webhooks", "auth", "services")
 _HEADERS: Mapping[str, str] = {
     "Idempotency-Key": "a request that is sent again with the same key is carried out only once",
-    "If-Match": "replace the spec only if the ETag of the current spec is this one",
+    "If-Match": "replace the spec only if this is the ETag of the current spec",
     "Prefer": "respond-async: answer 202 as soon as the command is stored durably, do not wait for its outcome",
     "Last-Event-ID": "id of the last event received: the stream continues after it",
     "webhook-id": "id of a signed request (Standard Webhooks): letters, digits, dashes and underscores",
@@ -34,7 +34,7 @@ _STREAM = "text/event-stream"
 _FAILURES: Mapping[int, str] = {
     400: "the request is invalid, or the state does not allow it",
     401: "credentials are missing or wrong",
-    403: "the role or the permissions of this server do not allow the request",
+    403: "the credentials or the settings of this server do not allow the request",
     404: "the DAG, run or other object in the path does not exist",
     408: "the request body did not arrive in time",
     409: "the name or id is taken, too many runs are active already, or a file was edited in the DAG folder",
@@ -93,7 +93,7 @@ def document(
                 "bearer": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "a login token, an API key or the fixed token (DAGWAY_AUTH_TOKEN)",
+                    "description": "a login token, an API key or the static token (DAGWAY_AUTH_TOKEN)",
                 },
                 "basic": {"type": "http", "scheme": "basic"},
                 **(_session_schemes(session_cookie) if session_cookie else {}),
@@ -109,13 +109,13 @@ def _session_schemes(cookie: str) -> dict[str, Any]:
             "type": "apiKey",
             "in": "cookie",
             "name": cookie,
-            "description": "the session of the web page, which logging in there sets; programs use a token or key",
+            "description": "the session cookie, which a login at the web page sets; programs send a token or key",
         },
         "ownPage": {
             "type": "apiKey",
             "in": "header",
             "name": "Sec-Fetch-Site",
-            "description": "same-origin, or an Origin header that names this server: changes by the session cookie "
+            "description": "same-origin, or an Origin header that names this server: changes with the session cookie "
             "must come from a page of this server (protection from CSRF). Browsers send these headers by themselves",
         },
     }
@@ -137,7 +137,7 @@ def _operation(
 ) -> dict[str, Any]:
     described: dict[str, Any] = {
         "operationId": operation.id,
-        "summary": operation.description.partition(". ")[0].rstrip("."),
+        "summary": operation.description.partition(". ")[0].rstrip(".").replace("``", ""),
         "description": operation.description,
         "tags": [_tag(operation.path)],
         "parameters": [*_parameters(operation), *_headers(operation)],

@@ -11,7 +11,7 @@ STORED_KINDS = frozenset({"user", "api_key", "webhook"})
 class Actor(Part):
     """Who asked for a change, as the gateway authenticated it.
 
-    ``kind``: ``user``, ``api_key``, ``webhook``, ``token`` (the fixed token), ``basic``, ``oidc``, ``anonymous``
+    ``kind``: ``user``, ``api_key``, ``webhook``, ``token`` (the static token), ``basic``, ``oidc``, ``anonymous``
     (where no authentication is required, or nobody is logged in), or ``system`` (a gateway on its own behalf). It is no
     closed set, so that a message of a later release can still be read.
     """

@@ -3,8 +3,10 @@
 ``DAGWAY_TEST_EXAMPLES`` is the number of requests to each operation (8).
 """
 
+import inspect
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +28,7 @@ from services.api import openapi
 from services.api.operations import Operation
 from services.api.routes import OPERATIONS, docs
 from services.api.settings import Settings
+from services.scheduler.commands import audited
 from shared.roles import outranks
 from tests.conformance.conftest import Deployment
 from tests.conformance.rest_live import BUILTIN, Live, open_live
@@ -106,8 +109,16 @@ def test_a_reader_who_has_only_the_document_understands_it(document: dict[str, A
     operations = [each for path in document["paths"].values() for each in path.values()]
 
     assert {each["name"] for one in operations for each in one["parameters"] if not each["description"]} == set()
-    assert [each["summary"] for each in operations if each["summary"].endswith("i.e")] == []
+    assert [each["summary"] for each in operations if each["summary"].endswith("i.e") or "`" in each["summary"]] == []
     assert "contract" not in json.dumps(document), "what is not in the document cannot be looked up"
+
+
+def test_the_filter_of_the_audit_log_names_every_kind_of_target(document: dict[str, Any]) -> None:
+    parameters = document["paths"]["/audit"]["get"]["parameters"]
+    (text,) = [each["description"] for each in parameters if each["name"] == "targetKind"]
+
+    kinds = {*re.findall(r'kind="(\w+)"', inspect.getsource(audited)), "audit", "dag"}
+    assert kinds <= {*re.findall(r"\w+", text)}
 
 
 def test_a_query_parameter_without_a_default_is_required(document: dict[str, Any]) -> None:
@@ -202,6 +213,7 @@ def test_the_page_needs_nothing_from_elsewhere(stack: Stack) -> None:
     page = stack.api("GET", "/docs").get_data(as_text=True)
 
     assert "/dag-runs/{name}/{dagRunId}" in page
+    assert "With <code>wait</code>, the response comes" in page
     assert not any(word in page for word in ("http://", "https://", "//cdn", "<script src"))
 
 

@@ -27,7 +27,7 @@ def remove_dag_runs(*, runs: list[dict[str, str]]) -> ApiCall[BulkResponseSchema
 
 
 def stop_queue(name: str, *, cursor: str | None = None) -> ApiCall[StopQueueResponseSchema]:
-    """Cancel the queued runs of a queue, then stop its running ones: up to 500 runs in one request."""
+    """Remove the queued runs from a queue, then stop its running ones: up to 500 runs in one request."""
     return ApiCall(
         "POST", path_of("queues", name, "stop-all"), model(StopQueueResponseSchema), query={"cursor": cursor}
     )

@@ -29,7 +29,7 @@ def pause_queue(name: str, *, reason: str | None = None) -> ApiCall[PausedSchema
 
 
 def resume_queue(name: str, *, catchup: Literal["none", "latest", "all"] | None = None) -> ApiCall[PausedSchema]:
-    """End the pause of a queue: its queued runs start, also those that schedules queued meanwhile."""
+    """End the pause of a queue: its queued runs start, including those that schedules queued meanwhile."""
     return ApiCall("POST", path_of("queues", name, "resume"), model(PausedSchema), body={"catchup": catchup})
 
 

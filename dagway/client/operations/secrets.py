@@ -22,5 +22,5 @@ def delete_secret(name: str) -> ApiCall[None]:
 
 
 def rotate_secrets() -> ApiCall[RotatedSchema]:
-    """Seal up to 10 values, which another key seals, again with the first key."""
+    """Seal again, with the first key, up to 10 stored secrets that another key seals."""
     return ApiCall("POST", "/secrets/rotate", model(RotatedSchema))

@@ -1,7 +1,7 @@
 """Authentication and authorisation of requests (as in Dagu's REST API v2).
 
-Credentials are tried in this order: login token, API key, fixed token (DAGWAY_AUTH_TOKEN), Basic, the session cookie of
-the web page, the cookie of an OpenID Connect login; then anonymous, if no authentication is required. A wrong Bearer
+Credentials are tried in this order: login token, API key, static token (DAGWAY_AUTH_TOKEN), Basic, the session cookie
+of the web page, the cookie of an OpenID Connect login; then anonymous, if no authentication is required. A wrong Bearer
 token is ignored and the next method is tried. Wrong Basic credentials are refused immediately, if Basic is enabled.
 In a request by our web page the session cookie comes before Basic.
 """

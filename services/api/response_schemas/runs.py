@@ -199,8 +199,8 @@ class CommandSchema(Schema):
     commandId: str
     type: str
     outcome: Literal["recorded", "refused", "failed"] = Field(
-        description="failed: no scheduler could carry it out, and it is a dead letter, which an administrator may have "
-        "tried again"
+        description="failed: no scheduler could carry it out, and it is a dead letter, which an administrator can "
+        "return to be tried again"
     )
     recordedAt: str
     result: dict[str, Any]

@@ -30,7 +30,7 @@ class FailureGroupSchema(Schema):
     stepName: str = Field(description="the first step that failed; empty if the run itself failed")
     message: str
     count: int
-    dagRunId: str = Field(description="the newest run that failed so")
+    dagRunId: str = Field(description="the newest of these runs")
     at: str
 
 

@@ -97,8 +97,8 @@ def login(call: Call, body: LoginBody) -> ApiResponse:
 def start_session(call: Call, body: SessionBody) -> ApiResponse:
     """Log in a web page of this gateway. The login token is in a cookie that no script can read.
 
-    With the static token instead of a name and password, if the server has no users. Programs send credentials in the
-    header Authorization instead.
+    If the server has no users, the body may have the static token instead of a name and password. Programs send
+    credentials in the header Authorization instead.
     """
     auth, settings = call.deps.auth, call.deps.settings
     if not settings.has_sessions:

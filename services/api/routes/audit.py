@@ -27,8 +27,8 @@ class AuditQuery(Query):
         default=None,
         max_length=_MAX_CHARS,
         alias="targetKind",
-        description="run, dag, user, api_key, webhook, queue, pool, secret, worker, worker_pool, workspace, "
-        "all or audit",
+        description="run, dag, user, api_key, webhook, queue, pool, secret, worker, worker_pool, dead_letter, "
+        "workspace, all or audit",
     )
     operation: str | None = Field(
         default=None, max_length=_MAX_CHARS, description="type of a command, or operationId: run.start, login"

@@ -92,7 +92,7 @@ def remove(call: Call, body: BulkBody) -> ApiResponse:
     pending=False,
 )
 def stop_queue(call: Call, query: StopQueueQuery, name: str) -> ApiResponse:
-    """Cancel the queued runs of a queue, then stop its running ones: up to 500 runs in one request.
+    """Remove the queued runs from a queue, then stop its running ones: up to 500 runs in one request.
 
     ``nextCursor`` is set if there are more: send the same request with it. A run that ends meanwhile is not an error.
     """

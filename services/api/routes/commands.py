@@ -46,9 +46,7 @@ def command_outcome(call: Call, command_id: str) -> ApiResponse:
 
 
 def _failed(command_id: str, letter: DeadLetterRow) -> dict[str, Any]:
-    message = (
-        "No scheduler could carry it out. It is a dead letter: an administrator sees why, and can have it tried again"
-    )
+    message = "No scheduler could carry it out. It is a dead letter: an administrator can see why, and return it"
     return {
         "commandId": command_id,
         "type": letter.message_type,

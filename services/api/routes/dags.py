@@ -132,7 +132,8 @@ def list_tags(call: Call) -> ApiResponse:
 def validate(call: Call, body: ValidateBody) -> ApiResponse:
     """Validate the spec in the request and return its errors. Stores and runs nothing.
 
-    A step that no live worker has the program for is named in ``errors`` too, but the spec is valid: the others run.
+    If no live worker has the program that a step needs, ``errors`` names this step too. The spec is valid all the same,
+    and the other steps run.
     """
     name = without_extension(body.name.strip()) or "validated-dag"
     errors = []

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import html
 import json
+import re
 from functools import lru_cache
 from typing import Any
 
@@ -28,6 +29,7 @@ _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode(
 _POLICY = (
     f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+_CODE = re.compile(r"``(.+?)``")
 _COOKIE = "{session cookie}"
 """Stands for the name of the session cookie, which contains the port of the request's Host header."""
 
@@ -87,18 +89,18 @@ def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
     parameters = "".join(
         f"<tr><td><code>{html.escape(each['name'])}</code></td><td>{each['in']}</td>"
         f"<td>{html.escape(str(each['schema'].get('type', '')))}</td>"
-        f"<td>{html.escape(each.get('description', ''))}</td></tr>"
+        f"<td>{_prose(each.get('description', ''))}</td></tr>"
         for each in operation["parameters"]
     )
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
     answers = "".join(
-        f"<tr><td>{status}</td><td>{html.escape(each['description'])}</td><td>{_link(each)}</td></tr>"
+        f"<tr><td>{status}</td><td>{_prose(each['description'])}</td><td>{_link(each)}</td></tr>"
         for status, each in operation["responses"].items()
     )
     return (
         f'<details><summary><b class="m {method}">{method}</b><code>{html.escape(path)}</code> '
         f"<small>{html.escape(operation['summary'])}</small></summary>"
-        f"<p>{html.escape(operation['description'])}<br><small>role: {operation['x-minimum-role']}</small></p>"
+        f"<p>{_prose(operation['description'])}<br><small>role: {operation['x-minimum-role']}</small></p>"
         f"<table>{parameters}</table>{f'<p>Body</p><pre>{_json(body)}</pre>' if body else ''}"
         f"<table>{answers}</table></details>"
     )
@@ -110,6 +112,11 @@ def _link(answer: dict[str, Any]) -> str:
         if name:
             return f'<a href="#{html.escape(name)}">{html.escape(name)}</a>'
     return ""
+
+
+def _prose(text: str) -> str:
+    """Return a description as HTML. Only code is marked in it, by double back quotes as in Markdown."""
+    return _CODE.sub(r"<code>\1</code>", html.escape(text))
 
 
 def _json(value: Any) -> str:

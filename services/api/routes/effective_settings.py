@@ -17,8 +17,9 @@ SETTINGS = Operations()
 def list_settings(call: Call) -> ApiResponse:
     """List the settings of this gateway, each with its value, default, source and meaning.
 
-    The values of secrets are left out. In `dagway up` these are the settings of all its services; schedulers and
-    workers of a distributed system have settings of their own: `GET /settings/schedulers`, `GET /settings/workers`.
+    The values of secrets are left out. In ``dagway up`` these are the settings of all its services; schedulers and
+    workers of a distributed system have settings of their own: ``GET /settings/schedulers``,
+    ``GET /settings/workers``.
     """
     return ok(
         {

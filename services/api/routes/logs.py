@@ -39,7 +39,7 @@ class LogQuery(Query):
     tail: int = 0
     head: int = 0
     offset: int = 0
-    limit: int = 0
+    limit: int = Field(default=0, description="how many lines to return, at most 10,000; absent or 0: 1000")
 
     @field_validator("tail", "head", "limit")
     @classmethod

@@ -83,7 +83,7 @@ def pause_queue(call: Call, body: PauseBody, name: str) -> ApiResponse:
 
 @_pausing("/queues/{name}/resume", id="resumeQueue")
 def resume_queue(call: Call, body: ResumeBody, name: str) -> ApiResponse:
-    """End the pause of a queue: its queued runs start, also those that schedules queued meanwhile."""
+    """End the pause of a queue: its queued runs start, including those that schedules queued meanwhile."""
     queue = checked_values.queue_name(name, "name")
     if body.catchup is not None:
         raise bad_request(

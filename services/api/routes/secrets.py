@@ -56,7 +56,10 @@ def delete_secret(call: Call, name: str) -> ApiResponse:
 
 @SECRETS.post("/secrets/rotate", id="rotateSecrets", role="manager", permission="write_dags", response=RotatedSchema)
 def rotate(call: Call) -> ApiResponse:
-    """Seal up to 10 values, which another key seals, again with the first key. Repeat while ``remaining`` is not 0."""
+    """Seal again, with the first key, up to 10 stored secrets that another key seals.
+
+    Repeat while ``remaining`` is not 0.
+    """
     box = _box(call)
     # What a repeated request would seal is another set by now, or none: the first one's outcome counts.
     known = call.deps.reads.command(call.key) if call.key else None

@@ -30,8 +30,8 @@ class StatisticsQuery(Query):
 def statistics(call: Call, query: StatisticsQuery, file_name: str) -> ApiResponse:
     """Return how long the newest ended runs of a DAG and their steps took, and their failures by message.
 
-    Percentiles are of successes. Steps are of fewer runs if the DAG has very many. If no stored DAG has this file name,
-    the runs are those whose DAG name it is.
+    The percentiles count successes only. If the runs have very many steps, ``steps`` covers fewer of the runs. If no
+    stored DAG has the file name ``fileName``, the runs are those whose DAG name is ``fileName``.
     """
     stem = checked_values.file_name(file_name)
     dag = call.deps.reads.dag(stem)

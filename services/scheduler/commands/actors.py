@@ -2,7 +2,7 @@
 
 A gateway has authenticated the actor and checked its role, but the command may have waited since. Actors with a row
 (users, API keys, webhooks) are read again, so a deletion, a demotion, the limits of an API key or a disabled webhook
-takes effect for every command that is carried out after it. Actors without a row (the fixed token, Basic, OpenID
+takes effect for every command that is carried out after it. Actors without a row (the static token, Basic, OpenID
 Connect, anonymous) exist only in the gateway's configuration: for them the scheduler relies on the gateway.
 """
 

@@ -36,7 +36,7 @@ _CHAIN_WAIT_S = 60.0
 _COMMANDS_AT_ONCE = 50
 _FAILED = (
     "The scheduler failed with this request, which changed nothing; see its log. The request is kept as a dead letter: "
-    "an administrator can have it tried again."
+    "an administrator can return it to be tried again."
 )
 
 
