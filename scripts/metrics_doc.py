@@ -45,10 +45,10 @@ _HEAD = f"""# Metrics
 <!-- Written by scripts/metrics_doc.py from the metrics themselves. -->
 
 With `DAGWAY_METRICS_PORT` (0, none, by default) a service serves `/metrics` on its admin server. The gateway also has
-`/api/v2/metrics`: the `dagu_*` names of Dagu's API, read from the database.
+`/api/v2/metrics`, with the names of Dagu's API (`dagu_*`).
 
 - **Aggregation.** Each process counts its own `dagway_*_total` and histograms: take `rate`, then `sum` over instances.
-  What a scheduler reads from the database, and all `dagu_*`, is the same on every replica: use `max`, never `sum`.
+  What is read from the database, by schedulers or for `dagu_*`, is the same on every replica: use `max`, never `sum`.
 - **Accuracy.** `dagu_dag_runs_total` is read from the database, so kills and restarts do not change it, except
   that it also counts runs that were removed, and the earlier ends of retried runs. A killed process loses what it
   counted since the last scrape.
@@ -56,9 +56,10 @@ With `DAGWAY_METRICS_PORT` (0, none, by default) a service serves `/metrics` on 
   and the gateway's `dagway_gateway_run_phase_seconds` the phases before and after. For a run whose start waits for its
   end, they explain all of its time but the transfer of request and response. A phase between two hosts is as exact as
   their clocks.
-- **Cardinality.** All label values come from fixed lists, except `dag`: the first `DAGWAY_METRICS_DAGS` DAGs (1000)
-  have their own series, the others are summed under `dag="other"`; 0 turns DAG series off. `dagway_dags_folded` counts
-  these others. A deleted DAG gives its place to a stored one.
+- **Cardinality.** Label values come from fixed lists, except for two labels. `worker_pool` names all pools that have
+  workers, and at most 50 others. `dag`: the first `DAGWAY_METRICS_DAGS` DAGs (1000) have their own series, the others
+  are summed under `dag="other"`; 0 turns DAG series off. `dagway_dags_folded` counts these others. A deleted DAG gives
+  its place to a stored one.
 
 ## Success rate
 

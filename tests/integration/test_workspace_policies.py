@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from shared.workspaces import DEFAULT, stored_name
 from tests.harness.databases import role_url
 from tests.harness.servers import PostgresServer
 
+ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 27, tzinfo=UTC)
 WORKSPACES = (DEFAULT, "acme", "beta")
 WITHOUT_POLICY = {
@@ -115,6 +117,11 @@ def _seen(engine: Engine, table: str) -> set[tuple[Any, ...]]:
     """Return the keys of the rows that a statement without a condition finds."""
     with one_statement(engine) as connection:
         return {tuple(row) for row in connection.execute(select(*metadata.tables[table].primary_key))}
+
+
+def test_the_decision_lists_every_table() -> None:
+    listed = (ROOT / "docs/adr/0058-postgres-hides-other-workspaces.md").read_text()
+    assert [name for name in metadata.tables if f"`{name}`" not in listed] == []
 
 
 def test_each_table_has_a_policy_or_a_reason_for_none(url: str) -> None:

@@ -64,7 +64,7 @@ IN_FLIGHT = Gauge(
 
 AUDIT_DROPPED = Counter(
     "dagway_gateway_audit_dropped",
-    "Requests that this gateway refused or logged in without an entry in the audit log: too many, or no broker",
+    "Refused requests and logins without an entry in the audit log: there were too many, or no broker",
 )
 
 PHASE = Histogram(
