@@ -121,7 +121,7 @@ class Keyring:
             )
         key = self.verifiers.get(scope.purpose, {}).get(key_id)
         if key is None:
-            raise SignatureRefused(Refusal.UNKNOWN_KEY, f"signed with the key {key_id!r}, which this service has not")
+            raise SignatureRefused(Refusal.UNKNOWN_KEY, f"signed with the key {key_id!r}, which this service lacks")
         # The text is compared, because several texts of base64 mean the same bytes.
         signature = _bytes(found["signature"])
         head = message[start + len(_FIELD) : found.start("signature") - 1]

@@ -9,7 +9,7 @@ from collections.abc import Collection
 __all__ = ["DEFAULT_WORKER_POOL", "WORKER_POOL_RULE", "pool_of_key", "pool_of_worker", "valid_worker_pool"]
 
 DEFAULT_WORKER_POOL = "default"
-WORKER_POOL_RULE = "1 to 40 of a-z 0-9 _"
+WORKER_POOL_RULE = "1 to 40 lower-case letters, digits or underscores"
 """The rule of ``valid_worker_pool`` in words, for error messages."""
 _NAME = re.compile(r"[a-z0-9_]{1,40}")
 

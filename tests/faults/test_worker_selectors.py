@@ -48,5 +48,7 @@ def test_what_is_no_name_of_a_worker_pool_reaches_no_queue_of_one(cluster: Clust
     cluster.client.create("outside-pool", outside)
     refused = cluster.client.ask("POST", "/dags/outside-pool/start", {"dagRunId": "r1"}, key="outside-pool")
 
-    message = "'default.nvidia' is not the name of a worker pool: expected 1 to 40 of a-z 0-9 _"
+    message = (
+        "'default.nvidia' is not the name of a worker pool: expected 1 to 40 lower-case letters, digits or underscores"
+    )
     assert (refused.status, refused.json["message"]) == (409, message)

@@ -81,7 +81,7 @@ def _start_inline(batch: Batch, command: c.StartInline) -> dict[str, Any]:
     if loaded.errors or dag is None:
         raise InvalidInput("; ".join(str(issue) for issue in loaded.errors) or "spec: contains no DAG")
     if not dag.name:
-        raise InvalidInput("name: neither the request nor the spec names the DAG")
+        raise InvalidInput("name: is missing in the request and in the spec; set one of them")
     name = stored_name(command.workspace, dag.name)
     check_dag_name(name)
     if command.singleton:

@@ -244,7 +244,7 @@ class Supervisor:
         try:
             make_folder(path, self._user, self._check_folder)
         except OSError as error:
-            raise InvalidInput(f"cannot create the folder of the step: {error}") from error
+            raise InvalidInput(f"cannot create the folder {path}: {error.strerror or error}") from error
 
     def share_folder(self, folder: Path) -> None:
         """Let the step's processes use a folder of the worker, if they have a user of their own."""

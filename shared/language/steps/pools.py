@@ -39,8 +39,8 @@ def read_rate_limits(fields: Fields) -> tuple[RateLimit, ...]:
     found = []
     for index, item in enumerate(items):
         if not isinstance(item, YamlMap):
-            kind = type_name(item)
-            message = f"rateLimit must be a map with name, limit and intervalSec, or a list of maps, not a {kind}"
+            wanted = "a map with name, limit and intervalSec, or a list of such maps"
+            message = f"expected {wanted}, got {type_name(item)}"
             at = value.item_at[index] if isinstance(value, YamlList) else fields.place("rateLimit")
             fields.issues.error(message, fields.sub("rateLimit"), at)
             continue

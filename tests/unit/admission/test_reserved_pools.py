@@ -41,7 +41,10 @@ def test_what_cannot_be_the_name_of_a_pool_serves_nobody() -> None:
     # Its broker queue would be that of {"worker-pool": "gpu", "x.com/y": "1"}.
     barred = not_served({"worker-pool": "gpu.x", "com/y": "1"}, "gamma", RESERVED)
 
-    assert str(barred) == "'gpu.x' is not the name of a worker pool: expected 1 to 40 of a-z 0-9 _"
+    assert (
+        str(barred)
+        == "'gpu.x' is not the name of a worker pool: expected 1 to 40 lower-case letters, digits or underscores"
+    )
 
 
 @given(worker=LABELS, selector=LABELS, workspace=st.sampled_from(["", "acme", "gamma"]))

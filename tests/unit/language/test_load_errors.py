@@ -98,7 +98,10 @@ _POOL_ERRORS = [
         "invalid lock: '${TABLE}' (use 1 to 100 letters, digits, dots, dashes or underscores; variables are not",
     ),
     ("lock: [a, a]", "lock 'a' is listed twice"),
-    ("rateLimit: api", "rateLimit must be a map with name, limit and intervalSec, or a list of maps, not a string"),
+    (
+        "rateLimit: [3]",
+        "steps[0].rateLimit: expected a map with name, limit and intervalSec, or a list of such maps, got integer",
+    ),
     ("rateLimit: {name: api}", "steps[0].rateLimit: rateLimit.limit is required"),
     ("rateLimit: {limit: 1, intervalSec: 1}", "rateLimit.name is required"),
     ("rateLimit: {name: api, limit: 0, intervalSec: 1}", "limit must be >= 1"),

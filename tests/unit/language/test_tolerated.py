@@ -148,7 +148,7 @@ def test_a_chat_step_may_leave_its_model_to_the_base_configuration() -> None:
 def test_a_worker_pool_that_cannot_exist_is_pointed_out(place: str) -> None:
     assert warnings_of(place.format(selector="workerSelector: {worker-pool: gpu_1}")) == []
     assert warnings_of(place.format(selector="workerSelector: {worker-pool: gpu-1}")) == [
-        "'gpu-1' is not the name of a worker pool: expected 1 to 40 of a-z 0-9 _"
+        "'gpu-1' is not the name of a worker pool: expected 1 to 40 lower-case letters, digits or underscores"
     ]
 
 
