@@ -47,7 +47,7 @@ def _read_schema_form(fields: Fields) -> tuple[tuple[Param, ...], str]:
 
 
 def _read_schema(inner: Fields) -> str:
-    """Return the file or URL of the schema, or its JSON text if the spec contains the schema itself."""
+    """Return the file or URL of the schema, or its JSON text if the spec contains a valid schema itself."""
     written = inner.get("schema")
     if not isinstance(written, YamlMap):
         return inner.text("schema")
@@ -63,6 +63,7 @@ def _read_schema(inner: Fields) -> str:
     except SchemaError as error:
         place = ".".join(map(str, error.absolute_path))
         inner.error("schema", f"not a valid JSON Schema: {f'{place}: ' if place else ''}{error.message}")
+        return ""
     return text
 
 

@@ -324,6 +324,7 @@ def test_dry_and_validate_find_a_dag_of_the_local_folder_by_its_name(
         ("{schema: none.json, values: {a: 1}}", "failed to get JSON schema: none.json"),
         ("{schema: bad.json, values: {a: 1}}", "failed to get JSON schema: bad.json"),
         ("{schema: {properties: {a: {type: integer}}}, values: {a: x}}", "a: 'x' is not of type 'integer'"),
+        ("{schema: {type: whole}}", "line 1, column 10: params.schema: not a valid JSON Schema: type: 'whole'"),
         ("{schema: fits.json, values: {a: 1, z: 1}}", "additional properties are not allowed: 'z'"),
         ("{schema: fits.json, values: {a: 1}}", ""),
         ("{schema: fits.json, values: {a: '${HOME}'}}", ""),
@@ -342,6 +343,7 @@ def test_dry_and_validate_check_params_by_their_schema(tmp_path: Path, params: s
     for command in ("validate", "dry"):
         done = dagway(command, str(file))
         assert (done.exit_code, problem in done.stderr) == (1 if problem else 0, True), done.output
+        assert len(done.stderr.splitlines()) == bool(problem), "one line for one mistake"
     file.write_text("params: {schema: fits.json}\nsteps: ['true']\n")
     assert dagway("validate", str(file)).exit_code == 0, "a request may give it"
     assert dagway("dry", str(file), "--", "a=1").exit_code == 0

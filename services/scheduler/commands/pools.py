@@ -30,7 +30,7 @@ def _set_pool(batch: Batch, command: c.SetPool) -> dict[str, Any]:
 def _remove_pool(batch: Batch, command: c.RemovePool) -> dict[str, Any]:
     rows = batch.tx.pools
     if not rows.remove(command.name):
-        raise NotFound(f"Pool {command.name!r} has no stored capacity")
+        raise NotFound(f"Pool {command.name!r} has no configured capacity")
     batch.after.pools.add(PoolKey(POOL, command.name))
     return {}
 
