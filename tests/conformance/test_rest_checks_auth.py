@@ -256,6 +256,8 @@ def test_users_are_created_changed_and_deleted(live: Live, admin: str) -> None:
         400,
         "password: must not be one of the most common passwords",
     )
+    king = live.ask("POST", "/users", {**weak, "role": "king"}, token=admin)
+    assert king.get_json()["message"] == "role: must be one of admin, manager, operator, viewer, none"
     body = {"username": "dup", "password": "long-enough", "role": "viewer"}
     key = {"Idempotency-Key": "user-1"}
     made = live.post("/users", body, status=201, token=admin, headers=key)

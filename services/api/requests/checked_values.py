@@ -127,10 +127,11 @@ def printable(text: str, field: str, *, most: int) -> str:
     return name
 
 
-def role(text: str) -> Any:
-    """Return the name of a role. Raises a 400 if no role has this name."""
-    if text not in ROLES:
-        raise bad_request(f"role: must be one of {', '.join(reversed(ROLES))}", field="role")
+def role(text: str, *also: str) -> Any:
+    """Return the name of a role, or one of ``also``. Raises a 400 for any other text."""
+    known = (*reversed(ROLES), *also)
+    if text not in known:
+        raise bad_request(f"role: must be one of {', '.join(known)}", field="role")
     return text
 
 

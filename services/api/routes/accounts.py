@@ -269,8 +269,8 @@ def _set_password(call: Call, user: UserRow, password: SecretStr, message: str) 
 
 def _role(text: str) -> dict[str, Any]:
     """Return the fields of a command for a role of the API, which has ``none`` for members of workspaces only."""
-    members_only = text == NO_ROLE
-    return {"role": "viewer" if members_only else checked_values.role(text), "members_only": members_only}
+    members_only = checked_values.role(text, NO_ROLE) == NO_ROLE
+    return {"role": "viewer" if members_only else text, "members_only": members_only}
 
 
 def _user(result: Result) -> dict[str, Any]:

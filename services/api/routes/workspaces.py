@@ -186,7 +186,7 @@ def _member(row: dict[str, Any]) -> dict[str, Any]:
 def _known(name: str) -> str:
     """Return the name of a workspace in a path. Raises a 404 if no workspace can have it."""
     if name == DEFAULT_LABEL:
-        raise not_found("The default workspace has no members and no quotas; the role of each user applies in it")
+        raise not_found("The default workspace has no members and quotas: users have the roles of their accounts in it")
     if not valid_workspace(name):
         raise not_found(f"There is no workspace {name[:40]!r}")
     return name

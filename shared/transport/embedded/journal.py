@@ -103,7 +103,9 @@ class Journal:
             self._db = _opened(path)
         except (sqlite3.Error, OSError) as error:
             busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
-            why = "another dagway uses this folder" if busy else error
+            why = (
+                "another dagway uses this folder: stop it, or give this one another DAGWAY_DATA_DIR" if busy else error
+            )
             raise BrokerUnavailable(f"the journal {path} cannot be opened: {why}") from error
         self.found = [StoredMessage(*row) for row in self._db.execute("SELECT * FROM messages ORDER BY seq")]
         self.dead = [StoredDeadLetter(*row) for row in self._db.execute("SELECT * FROM dead ORDER BY seq")]
