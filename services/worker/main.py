@@ -241,7 +241,8 @@ class Worker:
                 self._reporter.free_room()
                 if not self.attempts.wait_idle(_SHUTDOWN_S):
                     left = self.attempts.tokens()
-                    _log.error("worker.left_attempts", extra={"tokens": left, "next": "their leases will expire"})
+                    advice = f"lower the maxCleanUpTimeSec of their DAGs, if it is {_SHUTDOWN_S:.0f} or more"
+                    _log.error("worker.left_attempts", extra={"tokens": left, "next": advice})
             self._shipper.stop()
             self._reporter.stop()
             self._heartbeats.stop()

@@ -120,7 +120,8 @@ class Transactor:
             with self.store.begin() as tx:
                 self.memory.rules.read(tx)
         except StoreUnavailable as error:
-            _log.info("rules.not_read", extra={"error": str(error), "next": "they are read with the next leases"})
+            # The next pass over the leases reads them.
+            _log.info("rules.not_read", extra={"error": str(error)})
 
     def _try(self, work: Callable[[Batch], T], *, again: bool, wait: bool) -> tuple[Batch, T]:
         """Run ``work`` in one transaction. The caller tries again, on locked rows, after ``StaleVersion``."""

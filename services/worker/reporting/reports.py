@@ -212,7 +212,8 @@ class Reporter:
             return False
         except (OSError, ValueError, LookupError, TypeError, AttributeError, InvalidInput) as error:
             bad = path.with_suffix(".bad")
-            _log.error("spool.unreadable", extra={"path": str(bad), "error": str(error), "next": "inspect the file"})
+            advice = "report this with the file: the reports in it are not delivered"
+            _log.error("spool.unreadable", extra={"path": str(bad), "error": str(error), "next": advice})
             path.rename(bad)
             # The worker must not claim the attempt for ever: a scheduler then finds that nobody holds it.
             self._on_delivered(path.stem)
