@@ -31,6 +31,19 @@ def test_no_link_leads_nowhere() -> None:
     assert broken == []
 
 
+def test_two_decisions_of_which_one_changes_the_other_both_say_so() -> None:
+    pages = sorted((ROOT / "docs" / "adr").glob("0*.md"))
+    status = {page: re.search(r"^Status: (.+?)\n\n", page.read_text(), re.DOTALL | re.MULTILINE) for page in pages}
+    named = {
+        (page, (page.parent / target).resolve())
+        for page, found in status.items()
+        for target in LINK.findall(found[1] if found else "")
+    }
+
+    assert [page.name for page, found in status.items() if found is None] == []
+    assert [(one.name, other.name) for one, other in sorted(named) if (other, one) not in named] == []
+
+
 def _functions(tree: ast.AST, prefix: str = "") -> set[str]:
     """Return the dotted names of all functions and classes below ``tree``."""
     names: set[str] = set()
