@@ -8,7 +8,6 @@ DAG files, or in a DAG's ``logDir``, are not touched.
 
 import logging
 import os
-import shutil
 import stat
 import threading
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from services.worker.ended_runs import EndedRuns
 from services.worker.inputs.workspace import folder_name
+from services.worker.process.folder_emptier import remove_folder
 from services.worker.process.step_users import root_run_of
 from shared.contracts.tasks import Task
 from shared.disk import cure_of
@@ -39,6 +39,8 @@ _LOOK_SHARE = 0.01
 _LOOK_AT_LATEST_S = 3_600.0
 """The longest time between two looks, whatever one took: it may have waited for a slow disk or a suspended machine."""
 _TRASH = ".removed"
+_MOST_LEVELS = 64
+"""How deep the files of a run are measured."""
 _BLOCK_BYTES = 512
 """The unit of ``st_blocks``, whatever the file system's."""
 
@@ -200,7 +202,7 @@ class RunFiles:
                 of_dag.rmdir()  # if this was the DAG's last run
         if self._trash.is_dir():
             before = _size(self._trash)
-            shutil.rmtree(self._trash, ignore_errors=True)
+            remove_folder(self._trash)
             self._empty_leftovers()
             self.grew(_size(self._trash) - before)
 
@@ -218,7 +220,7 @@ class RunFiles:
                     if stat.S_ISDIR(about.st_mode) and about.st_uid != os.getuid():
                         inside.remove(name)
                         self._empty_as(about.st_uid, folder)
-        shutil.rmtree(self._trash, ignore_errors=True)
+        remove_folder(self._trash)
 
 
 def pause_s(look_took_s: float) -> float:
@@ -251,20 +253,34 @@ def _size(path: Path) -> int:
     blocks = 0
     with suppress(OSError):
         blocks += path.lstat().st_blocks
-    folders = [str(path)]
-    while folders:
-        with suppress(OSError), os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                with suppress(OSError):
-                    blocks += entry.stat(follow_symlinks=False).st_blocks
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(entry.path)
-    return blocks * _BLOCK_BYTES
+    return (blocks + _blocks_in(str(path), None, _MOST_LEVELS)) * _BLOCK_BYTES
+
+
+def _blocks_in(name: str, beneath: int | None, levels: int) -> int:
+    """Return the blocks of all in a folder, which is ``name`` in an open one.
+
+    It keeps a descriptor for each level, and no names: a step decides how many there are, and how long.
+    """
+    blocks = 0
+    with suppress(OSError):
+        folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=beneath)
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    with suppress(OSError):
+                        blocks += entry.stat(follow_symlinks=False).st_blocks
+                        if levels and entry.is_dir(follow_symlinks=False):
+                            blocks += _blocks_in(entry.name, folder, levels - 1)
+        finally:
+            os.close(folder)
+    return blocks
 
 
 def _changed_at(folder: Path) -> float:
     """Return when a folder, or what is directly in it, changed last. A folder that vanishes changed just now."""
     try:
-        return max(each.lstat().st_mtime for each in (folder, *folder.iterdir()))
+        with os.scandir(folder) as entries:
+            inside = (entry.stat(follow_symlinks=False).st_mtime for entry in entries)
+            return max(folder.lstat().st_mtime, max(inside, default=0))
     except OSError:
         return time.time()

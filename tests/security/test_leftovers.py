@@ -75,6 +75,17 @@ def test_a_folder_is_emptied_by_its_owner_and_by_nobody_with_more_rights(emptier
     assert (place / "elsewhere/file").exists()
 
 
+def _removed(data: Path, interpreter: str) -> list[str]:
+    """Remove all runs as the worker's user; return what it wants to have emptied."""
+    packages = [each for each in sys.path if each.endswith("site-packages") or Path(each, "services").is_dir()]
+    argv = [interpreter, "-I", "-c", _REMOVER.replace("{packages}", repr(packages)), str(data)]
+    done = subprocess.run(
+        argv, user=WORKER_UID, group=WORKER_UID, extra_groups=[], cwd="/", capture_output=True, text=True, check=False
+    )
+    assert not done.stderr
+    return sorted(done.stdout.splitlines())
+
+
 def test_a_worker_has_emptied_what_it_cannot_remove(open_folder: Path, interpreter: str) -> None:
     data = open_folder / "data"
     run = _made_by(WORKER_UID, data / "runs/d/r", 0o700)
@@ -82,16 +93,23 @@ def test_a_worker_has_emptied_what_it_cannot_remove(open_folder: Path, interpret
     _made_by(FIRST_UID + 1, _made_by(WORKER_UID, run / "own", 0o700) / "deep", 0o755)
     for folder in (data, data / "runs", data / "runs/d"):
         os.chown(folder, WORKER_UID, WORKER_UID)
-    packages = [each for each in sys.path if each.endswith("site-packages") or Path(each, "services").is_dir()]
-    argv = [interpreter, "-I", "-c", _REMOVER.replace("{packages}", repr(packages)), str(data)]
 
-    done = subprocess.run(
-        argv, user=WORKER_UID, group=WORKER_UID, extra_groups=[], cwd="/", capture_output=True, text=True, check=False
-    )
-
-    assert (sorted(done.stdout.splitlines()), done.stderr) == ([f"{FIRST_UID} closed", f"{FIRST_UID + 1} deep"], "")
+    assert _removed(data, interpreter) == [f"{FIRST_UID} closed", f"{FIRST_UID + 1} deep"]
     (left,) = (data / ".removed").iterdir()
     assert sorted(each.name for each in left.iterdir()) == ["closed", "own"]
+
+
+def test_a_step_with_the_workers_user_can_close_no_folder_to_it(open_folder: Path, interpreter: str) -> None:
+    """As the cache of Go's modules is, for one."""
+    data = open_folder / "closed"
+    run = _made_by(WORKER_UID, data / "runs/d/r", 0o700)
+    _made_by(WORKER_UID, _made_by(WORKER_UID, run / "kept", 0o700) / "read-only", 0o555)
+    _made_by(WORKER_UID, run / "closed", 0o000)
+    for folder in (data, data / "runs", data / "runs/d"):
+        os.chown(folder, WORKER_UID, WORKER_UID)
+
+    assert not _removed(data, interpreter)
+    assert not (data / ".removed").exists()
 
 
 def _spawned(guardian: GuardianClient, text: str, user: StepUser | None) -> Process:

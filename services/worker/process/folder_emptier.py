@@ -1,22 +1,39 @@
-"""Empties folders of steps as their owners, since the worker has no right to."""
+"""Removes folders of steps: those of the worker itself, and others as their owners, since the worker has no right to.
+
+Both in a process of its own. A step can make folders so deep, or with so many entries, that removing them takes more
+memory and open files than a worker has.
+"""
 
 import logging
 import os
+import subprocess
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from services.worker.process.guardian_client import GuardianClient, GuardianLost
 from services.worker.process.step_users import StepUsers
 from shared.ids import new_token
 
-__all__ = ["FolderEmptier"]
+__all__ = ["FolderEmptier", "remove_folder"]
 
 _log = logging.getLogger(__name__)
 
 _LIMIT_S = 600.0
 """How long to wait for a folder. The process goes on afterwards; what it leaves is tried again at the next removal."""
-_PROGRAM = 'chmod -R u+rwx -- "$1"; rm -rf -- "$1"'
-"""Opens folders that a step has closed even to its own user before it removes all. Neither follows symbolic links."""
+_PROGRAM = 'rm -rf -- "$1" || { chmod -R u+rwx -- "$1"; rm -rf -- "$1"; }'
+"""Opens folders that a step has closed even to its own user. Neither follows symbolic links."""
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder with this process's rights, as far as possible."""
+    nothing = subprocess.DEVNULL
+    words = ["/bin/sh", "-c", _PROGRAM, "remove", str(folder)]
+    with suppress(OSError):  # no memory or process for it: tried again at the next removal
+        try:
+            subprocess.run(words, stdin=nothing, stdout=nothing, stderr=nothing, env={}, check=False, timeout=_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            _log.warning("run_files.still_emptying", extra={"folder": str(folder), "uid": os.geteuid()})
 
 
 class FolderEmptier:
