@@ -82,10 +82,13 @@ def _captured_path(paths: LogPaths) -> str:
 
 
 def _masked(fd: int, masker: Masker) -> Iterator[bytes]:
-    data, place = read_data(fd, _READ_BYTES, 0)
-    while data:
+    # No further: what the step left behind may print for ever.
+    place, end = 0, os.fstat(fd).st_size
+    while place < end:
+        data, place = read_data(fd, min(_READ_BYTES, end - place), place)
+        if not data:
+            break
         yield masker.feed(data)
-        data, place = read_data(fd, _READ_BYTES, place)
     yield masker.close()
 
 

@@ -176,6 +176,8 @@ class AttemptLogs:
         with self._lock:
             self._finished = True
             self._cut_if_short()
+            for stream in self._streams:
+                stream.end()
             if self._sent is not None:
                 unsent = sum(stream.unsent_bytes() for stream in self._streams)
                 if unsent + sum(len(chunk.data) for chunk in self._sent) <= _IN_REPORT_BYTES:

@@ -43,6 +43,8 @@ class LogStream:
         self._masker = masker
         self._copy = copy
         self._read_to = 0
+        self._left: int | None = None
+        """How many bytes are still to be read; ``None`` while the step may write."""
         self._ready = b""
         self._flushed = False
         self._seq = 0
@@ -84,14 +86,20 @@ class LogStream:
                 self._ends_cut = True
                 self._ready += line
 
+    def end(self) -> None:
+        """Read no further than the log reaches now. What the step left behind may print for ever."""
+        self._left = self._unread()
+
     def unsent_bytes(self) -> int:
         """Return how many bytes are not in a chunk yet. Unread ones count before masking, and with holes."""
         if self._cut:
             return len(self._ready)
+        return (self._unread() if self._left is None else self._left) + self._masker.held + len(self._ready)
+
+    def _unread(self) -> int:
         size = os.fstat(self._fd).st_size
         # If the step reopened its log, the file was truncated and is read from 0 again.
-        unread = size - self._read_to if size >= self._read_to else size
-        return unread + self._masker.held + len(self._ready)
+        return size - self._read_to if size >= self._read_to else size
 
     def next_chunk(self, *, final: bool = False) -> LogChunk | None:
         """Read on and return the next chunk, or ``None`` if there is nothing to send now.
@@ -132,7 +140,11 @@ class LogStream:
 
     def _read(self) -> bool:
         """Read on in the file, and return whether there was anything."""
-        data, self._read_to = read_data(self._fd, CHUNK_BYTES, self._read_to)
+        before = self._read_to
+        size = CHUNK_BYTES if self._left is None else min(CHUNK_BYTES, self._left)
+        data, self._read_to = read_data(self._fd, size, before)
+        if self._left is not None:
+            self._left = max(self._left - (self._read_to - before), 0)
         if data:
             self._add(self._masker.feed(data))
         return bool(data)
