@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 from services.worker.attempt.handler import TaskHandler
 from services.worker.attempt.registry import AttemptRegistry
@@ -45,6 +46,11 @@ _KEEP_S = 1.0
 """How long a task without a slot is kept that another worker could take."""
 _KEEP_OWN_S = 60.0
 """How long a task without a slot is kept that is addressed to this worker. The broker's limit is half an hour."""
+_NO_THREAD = "look for steps with very many processes, and limit them by DAGWAY_STEP_MAX_PROCESSES"
+
+
+def _nothing() -> None:
+    """Do nothing, on a thread that then goes on with what waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +109,8 @@ class TaskIntake:
         self._lock = threading.Lock()
         self._draining, self._drains = threading.Event(), threading.Event()
         self._stopping = threading.Event()
+        self._lacks_thread = False
+        """Whether an attempt may wait for a thread that could not start."""
         self._pool = ThreadPoolExecutor(slots, thread_name_prefix="attempt")
         self._opener = ThreadPoolExecutor(1, thread_name_prefix="selectors")
         self._transport = transport
@@ -163,13 +171,15 @@ class TaskIntake:
             self._follow_drain()
             self._resume_if_room()
             self._hand_back_kept(everything=self._full)
+            self._ask_for_thread()
             for delivery in self._consumer.take(self._free or 1, self._wait_s()):
                 self._accept(delivery)
 
     def _wait_s(self) -> float:
         if self._narrowed != self._wants_own_only():
             return 0  # the order may have interrupted a consumer that was just replaced
-        return _TAKE_S if self._full or self._kept or self.own_only != self._narrowed else _IDLE_S
+        waits = self._full or self._kept or self._lacks_thread or self.own_only != self._narrowed
+        return _TAKE_S if waits else _IDLE_S
 
     def _shared_queues(self) -> list[BrokerQueue]:
         return [task_queue(selector) for selector in self._selectors.all()]
@@ -222,13 +232,30 @@ class TaskIntake:
         """Begin an attempt that has a slot, or settle its task and free the slot if it must not begin. Never blocks."""
         stop = self._attempts.begin(task.token)
         if isinstance(stop, StopRequest):
-            self._pool.submit(self._attempt, task, stop, delivery, trace, kept)
+            self._submit(task.token, self._attempt, task, stop, delivery, trace, kept)
         elif stop is StopKind.STOP:
-            self._pool.submit(self._refuse, task, delivery)
+            self._submit(task.token, self._refuse, task, delivery)
         else:
             self._free_slot()
             _log.info("task.dropped", extra={"token": task.token, "why": str(stop or "a copy")})
             delivery.ack()
+
+    def _submit(self, token: str, work: Callable[..., None], *args: Any) -> None:
+        try:
+            self._pool.submit(work, *args)
+        except RuntimeError as error:
+            # Steps may have used up the processes that this container may have. The pool has kept the work.
+            self._lacks_thread = True
+            _log.warning("attempt.waits_for_thread", extra={"token": token, "error": str(error), "next": _NO_THREAD})
+
+    def _ask_for_thread(self) -> None:
+        """Begin what waits for a thread, if there is one again. It may also be one whose attempt has ended."""
+        if self._lacks_thread:
+            self._lacks_thread = False
+            try:
+                self._pool.submit(_nothing)
+            except RuntimeError:
+                self._lacks_thread = True
 
     def _refuse(self, task: Task, delivery: Delivery) -> None:
         """Report the end of an attempt that was stopped before its task arrived, then settle the task."""

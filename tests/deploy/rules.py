@@ -125,18 +125,22 @@ def measured(objects: list[Object]) -> Iterator[str]:
 
 
 def rationed(objects: list[Object]) -> Iterator[str]:
-    """No process of a step may take all memory of its worker, since all steps would die of that.
+    """No process of a step may take all memory of its worker, and no run all processes: all steps would die of that.
 
-    Workers with devices have no such limit: what their drivers map may count as memory.
+    Processes are counted for each user, so only where runs have users of their own. Workers with devices have no limit
+    on memory: what their drivers map may count.
     """
     for template, container in ours(objects):
         if template["metadata"]["labels"]["app.kubernetes.io/component"] != "worker":
             continue
         limits = container.get("resources", {}).get("limits", {})
+        given = {one["name"]: one["value"] for one in container.get("env", []) if "value" in one}
+        config = load_config({}, {name: value for name, value in given.items() if name.startswith("DAGWAY_STEP_")})
+        if config.step_user is not None and not config.step_max_processes:
+            yield "a run may take all processes of its worker"
         if any("/" in name for name in limits):
             continue
-        env = {one["name"]: one["value"] for one in container.get("env", []) if one["name"] == "DAGWAY_STEP_MAX_MEMORY"}
-        most = load_config({}, env).step_max_memory
+        most = config.step_max_memory
         if not most or most >= _quantity(limits.get("memory", "0")):
             yield "a step may take all memory of its worker"
 

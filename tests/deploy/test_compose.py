@@ -118,6 +118,16 @@ def test_every_container_is_locked_down_and_bounded(name: str) -> None:
     assert not re.search(r":latest$|^[^:]+$", _interpolated(service["image"], {}))
 
 
+def test_a_run_leaves_processes_to_its_worker_and_to_other_runs() -> None:
+    worker = SERVICES["worker"]
+
+    assert (
+        0
+        < int(worker["environment"]["DAGWAY_STEP_MAX_PROCESSES"])
+        <= worker["deploy"]["resources"]["limits"]["pids"] / 2
+    )
+
+
 @pytest.mark.parametrize("name", sorted(set(SERVICES) - {"migrate"}))
 def test_every_server_has_a_health_check_and_comes_back(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["test"][0] == "CMD"

@@ -98,6 +98,10 @@ DEFECTS: dict[str, tuple[str, Callable[[list[Object]], None]]] = {
         "may take all memory",
         lambda them: _set_env(_container(them, "dagway-worker"), "DAGWAY_STEP_MAX_MEMORY", {"value": "2g"}),
     ),
+    "forking steps": (
+        "may take all processes",
+        lambda them: _remove_variable(_container(them, "dagway-worker"), "DAGWAY_STEP_MAX_PROCESSES"),
+    ),
     "no probe": ("no liveness probe", lambda them: _container(them, "dagway-scheduler").pop("livenessProbe")),
     "probe's port": (
         "asks a port",
