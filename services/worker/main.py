@@ -137,6 +137,7 @@ class Worker:
             data_dir,
             settings.run_files_days,
             emptier,
+            end_left=None if emptier is None else emptier.end_left,
             most_failed=settings.run_files_failed,
             most_bytes=settings.run_files_mib << 20,
         )

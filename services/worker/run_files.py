@@ -52,6 +52,7 @@ class RunFiles:
     that ended. Only the ``most_failed`` runs that failed last keep their files. Above ``most_bytes`` in all, the files
     that changed longest ago go first. For these two, 0 sets no limit. Files in use stay whatever they take.
     ``empty_as`` empties a folder as the user with this id, who is its owner; ``None`` if all folders are the worker's.
+    ``end_left`` ends what is left of the processes of a root run whose files go: they could keep them from going.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class RunFiles:
         keep_days: float,
         empty_as: Callable[[int, Path], None] | None = None,
         *,
+        end_left: Callable[[str], None] | None = None,
         most_failed: int = 0,
         most_bytes: int = 0,
     ) -> None:
@@ -69,6 +71,7 @@ class RunFiles:
         self._most_failed = most_failed
         self._most_bytes = most_bytes
         self._empty_as = empty_as
+        self._end_left = end_left
         self._bases = (data_dir / "runs", data_dir / "logs")
         self._trash = data_dir / _TRASH
         self._keep_s = keep_days * _DAY_S
@@ -191,12 +194,18 @@ class RunFiles:
 
     def _remove(self, folders: Iterable[Path]) -> None:
         of_dags: set[Path] = set()
+        roots: set[str] = set()
         for folder in folders:
+            root = root_run_of(folder)
             with self._lock:
-                if root_run_of(folder) in self._in_use:
+                if root in self._in_use:
                     continue
                 _take_away(folder, self._trash)
             of_dags.add(folder.parent)
+            roots.add(root)
+        if self._end_left is not None:
+            for root in roots:
+                self._end_left(root)
         for of_dag in of_dags:
             with suppress(OSError):
                 of_dag.rmdir()  # if this was the DAG's last run

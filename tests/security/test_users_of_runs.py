@@ -3,6 +3,7 @@
 import os
 import socket
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import pytest
 
 from shared.language.model import Step, StepCommand
 from shared.settings.readers import StepUserRange
-from tests.harness.eventually import PATIENCE_S
-from tests.harness.worker_rig import Rig, command, task
+from tests.harness.cluster import gone, pid_in
+from tests.harness.eventually import PATIENCE_S, eventually
+from tests.harness.worker_rig import Rig, command, script, task
 from tests.security.conftest import FIRST_UID
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can start steps of several users")
@@ -45,3 +47,24 @@ def test_a_run_whose_attempt_has_no_process_shares_its_user_with_no_other_run(op
         assert rig.finished("asks").outcome == "succeeded"
         assert first not in others
         assert user("a") == first
+
+
+def test_what_a_run_left_ends_when_its_files_are_removed(open_folder: Path) -> None:
+    """Also what has left its session and its environment, which the end of its step does not find."""
+    folder = Path(tempfile.mkdtemp(dir=open_folder))
+    folder.chmod(0o755)
+    daemon = "setsid sh -c 'echo $$ > pid; exec env -i sleep 1042' < /dev/null > /dev/null 2>&1 &"
+    left = f"{daemon} until test -s pid; do sleep 0.05; done"
+    users = StepUserRange(FIRST_UID, FIRST_UID, 2)
+    with Rig(folder, step_users=users) as rig:
+        assert rig.run(task(script(left), **_of("a"))).outcome == "succeeded"
+        pid = pid_in(folder.resolve() / "runs/d/a/pid")
+        rig.run(task(script(left), **_of("b")))
+        other = pid_in(folder.resolve() / "runs/d/b/pid")
+        assert not gone(pid)
+
+        rig.worker.run_files.ended([("d", "a")])
+        rig.worker.run_files.remove_succeeded(time.monotonic() + 3600)
+
+        eventually(lambda: gone(pid))
+        assert not gone(other)

@@ -43,6 +43,11 @@ class FolderEmptier:
         self._guardian = guardian
         self._users = users
 
+    def end_left(self, run: str) -> None:
+        """End what is left of the processes of a root run without an attempt, if it has a user of its own."""
+        with suppress(GuardianLost):
+            self._users.end_left(run)
+
     def __call__(self, uid: int, folder: Path) -> None:
         """Empty ``folder`` as the step user ``uid``, as far as possible. Does nothing if that is no step user."""
         user = self._users.with_uid(uid)

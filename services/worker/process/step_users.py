@@ -176,6 +176,16 @@ class StepUsers:
                 self._attempts[run] -= 1
                 self._attempts += Counter()  # without those at 0
 
+    def end_left(self, run: str) -> None:
+        """End what is left of the processes of a run without an attempt, unless its user is for all runs."""
+        if self._count == 1:
+            return
+        with self._lock:
+            number = self._numbers.get(run)
+            # Its user stays its own: others must not meet its files before they are removed.
+            if number is not None and run not in self._attempts:
+                self._release(self._user(number))
+
     def with_uid(self, uid: int) -> StepUser | None:
         """Return the user with this id, or ``None`` if it is none of ours."""
         number = uid - self._first.uid

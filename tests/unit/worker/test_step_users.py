@@ -70,6 +70,28 @@ def test_a_run_whose_attempt_has_no_process_yet_keeps_its_user(tmp_path: Path) -
     assert users.of("d/1") == first, "its attempt is over"
 
 
+def test_what_is_left_of_a_run_ends_if_it_has_no_attempt_and_a_user_of_its_own(tmp_path: Path) -> None:
+    ended: list[int] = []
+
+    def end(user: StepUser) -> bool:
+        ended.append(user.uid)
+        return True
+
+    users = StepUsers(_FIRST, 2, [tmp_path], end)
+    users.of("a/1")
+    users.of("b/1")
+    with users.kept("a/1"):
+        users.end_left("a/1")
+    assert not ended
+    users.end_left("a/1")
+    users.end_left("never/seen")
+    assert ended == [20_000]
+    shared = StepUsers(_FIRST, 1, [tmp_path], end)
+    shared.of("a/1")
+    shared.end_left("a/1")
+    assert ended == [20_000], "other runs have this user"
+
+
 def test_folders_tell_the_users_of_runs_after_a_restart(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root may give a folder to any group")
