@@ -14,7 +14,8 @@ of taken places.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from shared.admission.workers import NotServed, not_served, satisfies
 from shared.workspaces import workspace_of
@@ -27,12 +28,14 @@ __all__ = [
     "RESUMED",
     "Admitted",
     "BehindRuns",
+    "InLine",
     "Moment",
     "OpenPause",
     "QueueState",
     "QueuedRun",
     "admit",
     "admit_borrowers",
+    "behind",
     "capacity_of",
     "explain",
     "no_worker",
@@ -49,6 +52,18 @@ AGING = timedelta(minutes=10)
 """How much earlier a run with low priority must be queued to go before a run with high priority."""
 
 _ACTIVE = frozenset({"queued", "running"})
+_EVER = datetime.min.replace(tzinfo=UTC)
+
+
+class InLine(Protocol):
+    """What the place of a queued run in the order follows from."""
+
+    @property
+    def run_key(self) -> str: ...
+    @property
+    def queued_at(self) -> datetime: ...
+    @property
+    def priority(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,9 +264,23 @@ def explain(
 # -- decisions ------------------------------------------------------------------------------------
 
 
-def place(run: QueuedRun) -> tuple[bool, datetime, str]:
+def place(run: InLine) -> tuple[bool, datetime, str]:
     """Return the sort key of a queued run. The key never changes, so the order of two queued runs never changes."""
     return run.priority < RESUMED, run.queued_at - own_priority(run.priority) * AGING, run.run_key
+
+
+def behind(run: InLine) -> dict[int, tuple[datetime, str]]:
+    """Return by priority which runs come behind this one: those whose ``(queued_at, run_key)`` is greater.
+
+    A priority that the result lacks has none. Raises ``OverflowError`` if ``run`` is almost at the end of all time.
+    """
+    not_begun, at, run_key = place(run)
+    from_there = {
+        priority: (at + own_priority(priority) * AGING, run_key)
+        for priority in PRIORITIES
+        if (priority < RESUMED) == not_begun
+    }
+    return from_there if not_begun else from_there | {LOW: (_EVER, ""), HIGH: (_EVER, "")}
 
 
 def own_priority(priority: int) -> int:

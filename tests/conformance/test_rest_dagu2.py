@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from services.api.operations import Operation
+from services.api.requests.cursors import write_cursor
 from services.api.routes import OPERATIONS
 from tests.conformance.rest_contract import NEEDS
 from tests.conformance.rest_stack import CHAIN, NOW, Stack, open_stack
@@ -100,6 +101,8 @@ def test_a_queue_has_its_counts_and_its_queued_runs_page_by_page(stack: Stack) -
         ("limit=501", "limit"),
         ("cursor=W10%3D", "cursor"),
         ("cursor=é", "cursor"),
+        (f"cursor={write_cursor(9, NOW.isoformat(), 'no priority')}", "cursor"),
+        (f"cursor={write_cursor(1, '0001-01-01T00:00:00+00:00', 'before all time')}", "cursor"),
     ):
         refused = ask(f"line/items?{query}")
         assert (refused["code"], refused["message"].partition(":")[0]) == ("bad_request", field)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
+from shared.admission.runs import AGING, HIGH, LOW, RESUMED
 from shared.status import AttemptState
 from shared.store import tables as t
 from shared.store.engine import open_engine
@@ -184,7 +185,7 @@ def test_queues_list_what_runs_and_what_waits_in_the_order_of_admission(
 ) -> None:
     add(engine, t.queues, {"name": "global", "kind": "global", "max_concurrency": 2})
     add(engine, t.queues, {"name": "a", "kind": "global"})
-    for run_id, priority, second in (("late", 0, 3), ("early", 0, 1), ("urgent", 5, 9)):
+    for run_id, priority, second in (("late", 0, 3), ("early", 0, 1), ("urgent", HIGH, 9)):
         add_run(engine, "etl", run_id, status="queued", queue="global", priority=priority, queued_at=after(second))
     add_run(engine, "etl", "runs", status="running", queue="global", started_at=NOW)
     add_run(engine, "etl", "sub", status="running", queue="global", root_key="etl/runs", parent_key="etl/runs")
@@ -209,7 +210,11 @@ def test_queues_list_what_runs_and_what_waits_in_the_order_of_admission(
 
 
 def test_a_queue_is_read_page_by_page_in_the_order_of_admission(engine: Engine, reads: Reads) -> None:
-    rows = (("c", 0, 2), ("a", 0, 1), ("b", 0, 1), ("urgent", 5, 9), ("urgent too", 5, 9), ("least", -1, 0))
+    aged = AGING.total_seconds()
+    rows = (
+        *(("c", LOW, 2), ("a", LOW, 1), ("b", LOW, 1), ("urgent", HIGH, aged + 1), ("urgent too", HIGH, aged + 3)),
+        *(("goes on", RESUMED, 9), ("goes on, urgent", RESUMED + HIGH, aged + 8), ("least", LOW, aged)),
+    )
     for run_id, priority, second in rows:
         add_run(engine, "etl", run_id, status="queued", queue="line", priority=priority, queued_at=after(second))
     add_run(engine, "etl", "runs", status="running", queue="line", started_at=NOW)
@@ -221,10 +226,12 @@ def test_a_queue_is_read_page_by_page_in_the_order_of_admission(engine: Engine, 
         [run] = page
         assert run.queued_at is not None
         found.append(run.dag_run_id)
-        place = QueuePlace(run.priority, run.queued_at, run.run_key)
+        place = QueuePlace.of(run)
 
-    assert found == ["urgent", "urgent too", "a", "b", "c", "least"]
+    assert found == ["goes on, urgent", "goes on", "a", "b", "urgent", "c", "urgent too", "least"]
     assert [run.dag_run_id for run in reads.queued_runs("line", limit=9)] == found
+    assert [run.dag_run_id for run in reads.queues(name="line")[0].queued] == found
+    assert [run.dag_run_id for run in reads.queues(name="line", limit=5)[0].queued] == found[:5]
 
 
 def test_the_root_runs_tell_when_all_runs_that_a_pause_covers_will_have_ended(engine: Engine, reads: Reads) -> None:

@@ -23,9 +23,10 @@ HISTORY = """
                '', '[]', '[]', CAST(:now AS timestamptz) + n * interval '1 second', now(), now()
         FROM generate_series(1, :ended + :running) n;
     INSERT INTO dag_runs (run_key, dag_name, dag_run_id, spec_hash, status, version, last_seq, run_attempt, queue,
-                          given, params, env, created_at, queued_at)
-        SELECT 'queued-' || n, 'dag-' || n % 100, 'queued-' || n, 'h', 'queued', 1, 2, 1, 'long', '', '[]', '[]',
-               CAST(:now AS timestamptz), CAST(:now AS timestamptz) + n / 10 * interval '1 second'
+                          priority, given, params, env, created_at, queued_at)
+        SELECT 'queued-' || n, 'dag-' || n % 100, 'queued-' || n, 'h', 'queued', 1, 2, 1, 'long',
+               CAST(n % 3 = 0 AS int), '', '[]', '[]', CAST(:now AS timestamptz),
+               CAST(:now AS timestamptz) + n / 10 * interval '1 second'
         FROM generate_series(1, :queued) n;
     INSERT INTO dag_runs (run_key, dag_name, dag_run_id, root_key, parent_key, spec_hash, status, version, last_seq,
                           run_attempt, queue, given, params, env, created_at, started_at, finished_at)

@@ -18,7 +18,7 @@ def get_queue(name: str) -> ApiCall[QueueSchema]:
 
 
 def list_queue_items(name: str, *, limit: int | None = None, cursor: str | None = None) -> ApiCall[QueueItemsSchema]:
-    """List the queued runs of a queue page by page, by priority and then by time: an operation of Dagu 2."""
+    """List the queued runs of a queue page by page, in the order of admission: an operation of Dagu 2."""
     return ApiCall(
         "GET", path_of("queues", name, "items"), model(QueueItemsSchema), query={"limit": limit, "cursor": cursor}
     )

@@ -12,6 +12,7 @@ from services.api.response_schemas.base import RemovedSchema
 from services.api.response_schemas.queues import QueueItemsSchema, QueueLimitSchema, QueueSchema, QueuesSchema
 from services.api.run_details.builder import run_summaries
 from services.api.run_details.specs import dags_of_runs
+from shared.admission.runs import PRIORITIES, behind
 from shared.contracts.commands import RemoveQueue, SetQueue
 from shared.store.reads.reader import QueuePlace, QueueRow, RunRow
 
@@ -67,7 +68,7 @@ def queue(call: Call, name: str) -> ApiResponse:
 
 @QUEUES.get("/queues/{name}/items", id="listQueueItems", response=QueueItemsSchema)
 def queue_items(call: Call, query: QueueItemsQuery, name: str) -> ApiResponse:
-    """List the queued runs of a queue page by page, by priority and then by time: an operation of Dagu 2."""
+    """List the queued runs of a queue page by page, in the order of admission: an operation of Dagu 2."""
     if old := sorted(_OLD_PAGING & call.arguments):
         raise bad_request(f"{old[0]}: not supported; use limit and cursor, which list the queued runs", field=old[0])
     after = read_cursor(query.cursor, _place) if query.cursor else None
@@ -93,14 +94,16 @@ def remove_limit(call: Call, name: str) -> ApiResponse:
 
 
 def _cursor(run: RunRow) -> str:
-    at = run.queued_at or run.created_at
-    return write_cursor(run.priority, at.isoformat(), run.run_key)
+    priority, at, run_key = QueuePlace.of(run)
+    return write_cursor(priority, at.isoformat(), run_key)
 
 
 def _place(values: list[Any]) -> QueuePlace | None:
     match values:
-        case [int(priority), str(at), str(run_key)] if abs(priority) < 2**31:
-            return QueuePlace(priority, moment(at), run_key)
+        case [int(priority), str(at), str(run_key)] if priority in PRIORITIES:
+            found = QueuePlace(priority, moment(at), run_key)
+            behind(found)  # raises for a time that no run can have
+            return found
     return None
 
 

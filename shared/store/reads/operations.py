@@ -1,15 +1,11 @@
 """Reads for operators: workers, schedulers, queues, counts of active runs, outcomes of commands."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    ScalarSelect,
-    Select,
     and_,
     case,
     func,
@@ -18,6 +14,7 @@ from sqlalchemy import (
     union_all,
 )
 
+from shared.admission.runs import PRIORITIES, behind, place
 from shared.status import AttemptState, RunStatus
 from shared.store import tables as t
 from shared.store.functions import bytewise
@@ -25,7 +22,7 @@ from shared.store.queries.dags import FAULTY
 from shared.store.queries.matching import among
 from shared.store.queries.runs import BY_DAG, IS_ROOT, QUEUED, RUNNING
 from shared.store.queries.schedulers import IS_SCHEDULER
-from shared.store.reads.base import AnyRow, Reader, columns_of
+from shared.store.reads.base import AnyRow, AnySelect, Reader, columns_of
 from shared.store.reads.rows import (
     ActiveCounts,
     CommandRow,
@@ -45,7 +42,6 @@ _DAG_BASED = "dag-based"
 
 _r = t.dag_runs.c
 _n = t.nodes.c
-_ADMISSION_ORDER = (_r.priority.desc(), _r.queued_at, bytewise(_r.run_key))
 
 
 class OpsReads(Reader):
@@ -92,15 +88,16 @@ class OpsReads(Reader):
         with self._snapshot() as connection:
             kinds = {row.name: (row.kind, row.max_concurrency) for row in connection.execute(queues)}
             counts = _queue_counts(connection, ours)
-            running = _in_queues(connection, RUNNING, (_r.started_at, bytewise(_r.run_key)), limit, ours)
+            running = _running_in_queues(connection, limit, ours)
             lines = {name: count for (name, status), count in counts.items() if status is RunStatus.QUEUED}
+            # To read all runs of a long queue would take longer than to walk over its first ones.
             long = [name for name, count in lines.items() if count > limit > 0]
-            queued = {}
-            if len(long) < len(lines):
+            queued: dict[str, list[RunRow]] = {name: _first_in(connection, name, None, limit) for name in long}
+            if limit and len(long) < len(lines):
                 short = and_(ours, _r.queue.in_(sorted(lines.keys() - long))) if long else ours
-                queued = _in_queues(connection, QUEUED, _ADMISSION_ORDER, limit, short)
-            # To rank all runs of a long queue would take longer than to walk over its first ones.
-            queued |= {name: _in_order(connection, _waiting(name, limit).scalar_subquery(), limit) for name in long}
+                every = select_runs().where(_r.status == QUEUED, IS_ROOT, short)
+                for run in _in_order(connection, every):
+                    queued.setdefault(run.queue, []).append(run)
         names = sorted({*kinds, *(name for name, _ in counts)})
         return tuple(
             QueueRow(
@@ -116,16 +113,8 @@ class OpsReads(Reader):
 
     def queued_runs(self, queue: str, *, after: QueuePlace | None = None, limit: int) -> tuple[RunRow, ...]:
         """Return the first queued root runs of a queue in the order of admission; with ``after``, those behind it."""
-        waiting = _waiting(queue, limit)
-        parts = [waiting]
-        if after is not None:
-            # Two walks over the index from where they begin. As one condition, it would be read from its start.
-            tie = or_(_r.queued_at > after.queued_at, bytewise(_r.run_key) > after.run_key)
-            equal = waiting.where(_r.priority == after.priority, _r.queued_at >= after.queued_at, tie)
-            parts = [equal, waiting.where(_r.priority < after.priority)]
-        keys = union_all(*(select(part.subquery().c.run_key) for part in parts))
         with self._statement() as connection:
-            return tuple(_in_order(connection, keys.scalar_subquery(), limit))
+            return tuple(_first_in(connection, queue, after, limit))
 
     def active_counts(self) -> ActiveCounts:
         """Return how many root runs are running and queued, by DAG, and how many DAGs there are in all. Cheap."""
@@ -179,17 +168,12 @@ def _queue_counts(connection: Connection, ours: ColumnElement[bool]) -> dict[tup
     return found
 
 
-def _in_queues(
-    connection: Connection,
-    status: ColumnElement[str],
-    order: Sequence[ColumnElement[Any]],
-    limit: int,
-    ours: ColumnElement[bool],
-) -> dict[str, list[RunRow]]:
+def _running_in_queues(connection: Connection, limit: int, ours: ColumnElement[bool]) -> dict[str, list[RunRow]]:
     if not limit:
         return {}
-    place = func.row_number().over(partition_by=_r.queue, order_by=order).label("place")
-    ranked = select(_r.run_key, place).where(_r.status == status, IS_ROOT, ours).subquery()
+    order = (_r.started_at, bytewise(_r.run_key))
+    place_in_queue = func.row_number().over(partition_by=_r.queue, order_by=order).label("place")
+    ranked = select(_r.run_key, place_in_queue).where(_r.status == RUNNING, IS_ROOT, ours).subquery()
     query = select_runs().join(ranked, ranked.c.run_key == _r.run_key).where(ranked.c.place <= limit)
     found: dict[str, list[RunRow]] = {}
     for row in connection.execute(query.order_by(ranked.c.place)):
@@ -197,16 +181,28 @@ def _in_queues(
     return found
 
 
-def _waiting(queue: str, limit: int) -> Select[tuple[str]]:
-    """Select the keys of the first queued root runs of a queue."""
-    # Not ``IS_ROOT``, of which Postgres expects so few that it sorts the whole queue.
+def _first_in(connection: Connection, queue: str, after: QueuePlace | None, limit: int) -> list[RunRow]:
+    """Return the first queued root runs of a queue, or those behind ``after``, in the order of admission."""
+    beyond = dict.fromkeys(PRIORITIES) if after is None else behind(after)
+    # For each priority a walk over the index from where it begins. Not ``IS_ROOT``, of which Postgres expects so few
+    # that it sorts the whole queue.
     waiting = select(_r.run_key).where(_r.status == QUEUED, _r.queue == queue, _r.root_key.is_(None))
-    return waiting.order_by(*_ADMISSION_ORDER).limit(limit)
+    waiting = waiting.order_by(_r.queued_at, bytewise(_r.run_key)).limit(limit)
+    parts = []
+    for priority, start in beyond.items():
+        part = waiting.where(_r.priority == priority)
+        if start is not None:
+            at, key = start
+            # The first condition lets the index be read from there on.
+            part = part.where(_r.queued_at >= at, or_(_r.queued_at > at, bytewise(_r.run_key) > key))
+        parts.append(select(part.subquery().c.run_key))
+    keys = union_all(*parts).scalar_subquery()
+    return _in_order(connection, select_runs().where(among(_r.run_key, keys)))[:limit]
 
 
-def _in_order(connection: Connection, keys: ScalarSelect[str], limit: int) -> list[RunRow]:
-    query = select_runs().where(among(_r.run_key, keys)).order_by(*_ADMISSION_ORDER).limit(limit)
-    return [run_from_row(row) for row in connection.execute(query)]
+def _in_order(connection: Connection, queued: AnySelect) -> list[RunRow]:
+    runs = [run_from_row(row) for row in connection.execute(queued)]
+    return sorted(runs, key=lambda run: place(QueuePlace.of(run)))
 
 
 def _by_dag(

@@ -286,11 +286,16 @@ class ServiceRow(NamedTuple):
 
 
 class QueuePlace(NamedTuple):
-    """The place of a queued run in the list of its queue: by priority, the highest first, then by time."""
+    """What the place of a queued run in the order of admission follows from."""
 
     priority: int
     queued_at: datetime
     run_key: str
+
+    @classmethod
+    def of(cls, run: RunRow) -> "QueuePlace":
+        """Return that of a queued run."""
+        return cls(run.priority, run.queued_at or run.created_at, run.run_key)
 
 
 class QueueRow(NamedTuple):

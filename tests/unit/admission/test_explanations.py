@@ -18,6 +18,7 @@ from shared.admission.runs import (
     QueueState,
     admit,
     admit_borrowers,
+    behind,
     explain,
     obstacle,
     pauses_queue,
@@ -71,6 +72,13 @@ def test_a_run_waits_for_its_turn_exactly_if_it_is_admitted_in_its_turn(
         waits_for_its_turn = isinstance(explain(run, moment, queue, borrows=borrows), BehindRuns)
         assert (waits_for_its_turn and (borrows or free > 0)) == (run.run_key in admitted)
         free -= waits_for_its_turn and not borrows
+
+
+@given(run=runs, other=runs)
+def test_the_runs_behind_a_run_are_those_of_a_later_place(run: QueuedRun, other: QueuedRun) -> None:
+    start = behind(run).get(other.priority)
+
+    assert (place(other) > place(run)) == (start is not None and (other.queued_at, other.run_key) > start)
 
 
 @given(queued=st.lists(runs, min_size=1, max_size=8), moment=moments)
