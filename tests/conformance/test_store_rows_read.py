@@ -2,15 +2,12 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
 
 import pytest
-from sqlalchemy import Engine, event, text
 
-from shared.store.engine import open_engine
 from shared.store.reads.reader import AuditFilter, Reads
 from shared.store.reads.rows import QueuePlace
-from tests.harness.databases import gateways_url
+from tests.conformance.counted_rows import RowsOf, counted_rows
 from tests.harness.servers import PostgresServer
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -58,73 +55,12 @@ HISTORY = """
 """
 
 
-class RowsOf(Protocol):
-    """Returns how many rows the statements of a read look at, in all steps of their plans."""
-
-    def __call__(
-        self,
-        ask: Callable[[Reads], object],
-        setting: str = ...,
-        count: Callable[[dict[str, Any]], Iterator[int]] = ...,
-        /,
-    ) -> int: ...
-
-
 @pytest.fixture(scope="module")
 def rows_of(_postgres: PostgresServer) -> Iterator[RowsOf]:
     """Return a function that returns how many rows the statements of a read look at, in all steps of their plans."""
-    url = _postgres.create_migrated_database()
-    engine = open_engine(url)
     values = {"now": NOW, "ended": ENDED, "running": RUNNING, "waiting": WAITING, "queued": QUEUED, "called": CALLED}
-    values["fires"] = FIRES
-    with engine.begin() as connection:
-        for statement in HISTORY.split(";"):
-            given = {name: value for name, value in values.items() if f":{name}" in statement}
-            connection.execute(text(statement), given)
-    engine.dispose()
-    # The gateway's database user, whom policies limit. It prepares nothing, so SQLAlchemy shows every statement.
-    reader = open_engine(f"{gateways_url(url)}?pooler=transaction", read_only=True)
-    reads = Reads(reader).within("")
-    sent: list[tuple[Engine, str, object]] = []
-    event.listen(
-        reader, "before_cursor_execute", lambda c, _cursor, sql, given, *_: sent.append((c.engine, sql, given))
-    )
-
-    def rows(
-        ask: Callable[[Reads], object],
-        setting: str = "RESET enable_bitmapscan",
-        count: Callable[[dict[str, Any]], Iterator[int]] = _looked_at,
-    ) -> int:
-        sent.clear()
-        ask(reads)
-        asked = [each for each in sent if each[1].startswith(("SELECT", "WITH")) and "FROM" in each[1]]
-        assert asked
-        found = 0
-        for of_workspace, sql, given in asked:
-            with of_workspace.connect() as connection:
-                connection.exec_driver_sql(setting)
-                explained = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", given).scalar_one()  # type: ignore[arg-type]
-            found += sum(count(explained[0]["Plan"]))
-        return found
-
-    yield rows
-    reader.dispose()
-    _postgres.drop_database(url)
-
-
-def _looked_at(plan: dict[str, Any]) -> Iterator[int]:
-    removed = plan.get("Rows Removed by Filter", 0) + plan.get("Rows Removed by Join Filter", 0)
-    yield round((plan["Actual Rows"] + removed) * plan["Actual Loops"])
-    for below in plan.get("Plans", ()):
-        yield from _looked_at(below)
-
-
-def _expected(plan: dict[str, Any]) -> Iterator[int]:
-    """Yield how many rows Postgres expects of the scan in ``newest_key``."""
-    if plan.get("Alias") == "other":
-        yield plan["Plan Rows"]
-    for below in plan.get("Plans", ()):
-        yield from _expected(below)
+    with counted_rows(_postgres, HISTORY, values | {"fires": FIRES}) as rows:
+        yield rows
 
 
 def test_a_line_for_a_lock_is_counted_once_for_all_runs_in_it(rows_of: RowsOf) -> None:
@@ -160,13 +96,6 @@ def test_the_root_runs_of_a_dag_are_found_without_its_sub_runs(
 
     assert rows_of(lambda reads: found.append(len(ask(reads)))) < most
     assert found == [1]
-
-
-def test_postgres_does_not_take_sub_runs_for_root_runs_of_their_dag(rows_of: RowsOf) -> None:
-    # Else it would look for the newest one among the root runs of all DAGs, once these are many.
-    expected = rows_of(lambda reads: reads.run("called", "latest"), "RESET enable_bitmapscan", _expected)
-
-    assert expected < CALLED // 20
 
 
 def test_steps_that_wait_for_approval_are_sought_among_the_active_runs(rows_of: RowsOf) -> None:

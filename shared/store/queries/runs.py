@@ -1,6 +1,6 @@
 """Conditions of queued, running and root runs, the order of a DAG's runs, and its newest run."""
 
-from sqlalchemy import BindParameter, ColumnElement, FromClause, ScalarSelect, func, literal_column, select
+from sqlalchemy import ColumnElement, FromClause, ScalarSelect, func, literal_column, select
 
 from shared.store import tables as t
 from shared.store.functions import bytewise
@@ -12,12 +12,14 @@ __all__ = [
     "HAS_LONG_ID",
     "IS_ROOT",
     "NEWEST_FIRST",
+    "OF_DAG_NEWEST_FIRST",
     "QUEUED",
     "REMOVED",
     "RUNNING",
     "USUAL_ID",
     "newest_key",
     "not_removed",
+    "of_dag",
 ]
 
 RUNNING: ColumnElement[str] = literal_column("'running'")
@@ -68,14 +70,25 @@ ALL_OLDEST_FIRST = (
 )
 """``ALL_NEWEST_FIRST`` turned round, so that the same indexes serve it."""
 
+OF_DAG_NEWEST_FIRST = (t.dag_runs.c.dag_name, *NEWEST_FIRST)
+"""The order for the condition ``of_dag``."""
+
+
+def of_dag(dag_name: ColumnElement[str] | str, runs: FromClause = t.dag_runs) -> ColumnElement[bool]:
+    """Return the condition on the root runs of one DAG, for lists that are ordered by ``dag_name`` before all else.
+
+    It is a range, so that only the index of the DAG's root runs has the order. Otherwise Postgres may walk over the
+    runs of all DAGs: of one that has very many sub-runs, it expects to meet many root runs there.
+    """
+    return runs.c.dag_name.between(dag_name, dag_name)
+
+
 _other = t.dag_runs.alias("other")
 
 
 def newest_key(dag_name: ColumnElement[str]) -> ScalarSelect[str]:
     """Select the key of a DAG's newest root run. Reads one index entry, even if the DAG has many runs."""
-    # A subquery: of a DAG that has very many sub-runs and is known to Postgres, it expects many root runs, so it would
-    # look for the newest one among those of all DAGs.
-    name = select(dag_name).scalar_subquery() if isinstance(dag_name, BindParameter) else dag_name
-    newest = select(_other.c.run_key).where(_other.c.dag_name == name, _other.c.root_key.is_(None))
+    newest = select(_other.c.run_key).where(of_dag(dag_name, _other), _other.c.root_key.is_(None))
+    newest = newest.order_by(_other.c.dag_name, *_newest_first(_other))
     # A literal: for a parameter, Postgres assumes that many rows are wanted, and plans a prepared statement each time.
-    return newest.order_by(*_newest_first(_other)).limit(literal_column("1")).scalar_subquery()
+    return newest.limit(literal_column("1")).scalar_subquery()

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -29,10 +30,12 @@ from shared.store.queries.runs import (
     HAS_LONG_ID,
     IS_ROOT,
     NEWEST_FIRST,
+    OF_DAG_NEWEST_FIRST,
     QUEUED,
     RUNNING,
     USUAL_ID,
     newest_key,
+    of_dag,
 )
 from shared.store.reads.base import AnySelect, Reader
 from shared.store.reads.prepared import PreparedSelect
@@ -82,7 +85,7 @@ def _ordered(
     """Return the conditions on root runs that an index in the order of lists serves."""
     where: list[ColumnElement[bool]] = [_r.root_key.is_(None)]
     if dag_name is not None:
-        where.append(_r.dag_name == dag_name)
+        where.append(of_dag(dag_name))
     if status is not None:
         where.append(_r.status == str(status))
     if created_from is not None:
@@ -93,6 +96,12 @@ def _ordered(
         same_time = and_(_r.created_at == behind.created_at, _later_id(behind))
         where += [_r.created_at <= behind.created_at, or_(_r.created_at < behind.created_at, same_time)]
     return where
+
+
+def _order(dag_name: str | None, *, oldest_first: bool = False) -> tuple[Any, ...]:
+    if dag_name is None:
+        return ALL_OLDEST_FIRST if oldest_first else ALL_NEWEST_FIRST
+    return (_r.dag_name.desc(), *ALL_OLDEST_FIRST) if oldest_first else (_r.dag_name, *ALL_NEWEST_FIRST)
 
 
 def _later_id(than: ListedRunRow) -> ColumnElement[bool]:
@@ -224,7 +233,7 @@ class RunReads(Reader):
         if started_by:
             where.append(_r.started_by == started_by)
         query = select(_r.run_key, _r.version, _r.created_at, _r.dag_run_id).where(*where)
-        query = query.order_by(*(ALL_OLDEST_FIRST if oldest_first else ALL_NEWEST_FIRST)).limit(limit)
+        query = query.order_by(*_order(dag_name, oldest_first=oldest_first)).limit(limit)
         with self._statement() as connection:
             return tuple([ListedRunRow(*row) for row in connection.execute(query)])
 
@@ -246,7 +255,7 @@ class RunReads(Reader):
         """
         where = [self._ours(_r.dag_name), *_ordered(dag_name, status, created_from, created_before, behind)]
         query = select(_r.run_key, _r.version, _r.created_at, _r.dag_run_id).where(*where)
-        query = query.order_by(*ALL_NEWEST_FIRST).offset(most - 1).limit(1)
+        query = query.order_by(*_order(dag_name)).offset(most - 1).limit(1)
         with self._statement() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else ListedRunRow(*row)
@@ -265,8 +274,8 @@ class RunReads(Reader):
 
     def recent_runs(self, dag_name: str, *, limit: int = 30) -> tuple[RunRow, ...]:
         """Return the newest root runs of a DAG with their nodes, newest first."""
-        query = select_runs().where(_r.dag_name == dag_name, _r.root_key.is_(None))
-        return self._many(query.order_by(*NEWEST_FIRST).limit(limit), nodes=True)
+        query = select_runs().where(of_dag(dag_name), _r.root_key.is_(None))
+        return self._many(query.order_by(*OF_DAG_NEWEST_FIRST).limit(limit), nodes=True)
 
     def sub_runs(self, root_key: str, parent_key: str) -> tuple[RunRow, ...]:
         """Return the direct children of a run without nodes, oldest first.

@@ -12,7 +12,7 @@ from shared.store import tables as t
 from shared.store.functions import bytewise
 from shared.store.queries.pauses import IS_OPEN
 from shared.store.queries.queue_sharing import BORROWERS, LENDERS
-from shared.store.queries.runs import RUNNING
+from shared.store.queries.runs import OF_DAG_NEWEST_FIRST, RUNNING, of_dag
 from shared.store.queries.workers import takes_work
 from shared.store.queries.workspaces import RESERVED, gathered
 from shared.store.reads.base import AnySelect, Reader, columns_of
@@ -236,8 +236,8 @@ class ScheduleReads(Reader):
             for name in sorted({row.dag_name for row in running if row.root_key is None})[:50] if rows else []:
                 past = connection.execute(
                     select(r.started_at, r.finished_at)
-                    .where(r.dag_name == name, r.root_key.is_(None), r.status == "succeeded")
-                    .order_by(r.created_at.desc())
+                    .where(of_dag(name), r.root_key.is_(None), r.status == "succeeded")
+                    .order_by(*OF_DAG_NEWEST_FIRST)
                     .limit(5)
                 ).all()
                 spans = [(one.finished_at - one.started_at).total_seconds() for one in past if one.started_at]

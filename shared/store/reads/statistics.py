@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 
 from shared.status import NodeStatus, RunStatus
 from shared.store import tables as t
-from shared.store.queries.runs import NEWEST_FIRST
+from shared.store.queries.runs import OF_DAG_NEWEST_FIRST, of_dag
 from shared.store.reads.base import Reader
 
 __all__ = ["EndedRunRow", "EndedStepRow", "StatisticsReads"]
@@ -46,9 +46,9 @@ class StatisticsReads(Reader):
         """Return the newest root runs of a DAG that have started and ended, newest first."""
         query = (
             select(_r.run_key, _r.dag_run_id, _r.status, _r.started_at, _r.finished_at, _r.error)
-            .where(_r.dag_name == dag_name, _r.root_key.is_(None))
+            .where(of_dag(dag_name), _r.root_key.is_(None))
             .where(_r.finished_at.is_not(None), _r.started_at.is_not(None))
-            .order_by(*NEWEST_FIRST)
+            .order_by(*OF_DAG_NEWEST_FIRST)
             .limit(limit)
         )
         with self._statement() as connection:
