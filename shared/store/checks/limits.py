@@ -1,8 +1,7 @@
 """Checks of limits: how many runs of a queue run at once, and how many steps have places in a pool."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from itertools import groupby
 
@@ -13,34 +12,13 @@ from shared.admission.runs import capacity_of
 from shared.status import RunStatus
 from shared.store import tables as t
 from shared.store.checks.base import StoreSnapshot, Violation, check
+from shared.store.checks.running_times import RunningTime, admissions_over
 
 __all__ = ["CHECKS"]
 
 _BACK = timedelta(days=1)
 """How far back the limits of queues are judged."""
 _RUNNING = str(RunStatus.RUNNING)
-
-
-@dataclass(frozen=True, slots=True)
-class RunningTime:
-    """A time in which a run was running. ``until`` is ``None`` if it still is. ``admitted``: it left its queue then."""
-
-    run_key: str
-    since: datetime
-    until: datetime | None
-    admitted: bool
-    limit: int
-
-    def covers(self, at: datetime, margin: timedelta) -> bool:
-        """Whether the run certainly ran at that time, if clocks and commits differ by less than ``margin``.
-
-        A run that was started directly ignores the limit, so it may have begun just after an admission.
-        """
-        begun = self.since <= at if self.admitted else self.since + margin < at
-        return begun and (self.until is None or self.until - margin > at)
-
-    def may_cover(self, at: datetime, margin: timedelta) -> bool:
-        return self.since - margin <= at and (self.until is None or self.until + margin >= at)
 
 
 @check(
@@ -63,50 +41,14 @@ def _queues(snapshot: StoreSnapshot) -> Iterator[Violation]:
     spans_by_queue, callers = _spans(snapshot, since)
     for queue, spans in spans_by_queue.items():
         limit, changed_at = known.get(queue, (None, None))
-        for admission in spans:
-            if not admission.admitted or admission.since < since or admission.since < (changed_at or since):
-                continue
-            at = admission.since
-            running = _without_lenders(spans, callers, at, snapshot.grace)
-            allowed = limit if limit is not None else max((span.limit for span in running), default=1)
-            if len(running) > max(1, allowed) and not _may_have_borrowed(admission, spans, callers, snapshot.grace):
+        for admission, running, allowed in admissions_over(limit, spans, callers, snapshot.grace):
+            if admission.since >= max(since, changed_at or since):
                 yield Violation(
-                    f"{len(running)} runs of queue {queue} ran at {at:%Y-%m-%d %H:%M:%S} UTC, its limit is {allowed}",
+                    f"{running} runs of queue {queue} ran at {admission.since:%Y-%m-%d %H:%M:%S} UTC, its limit is "
+                    f"{allowed}",
                     {"queue": queue, "run_key": admission.run_key},
                 )
                 break
-
-
-def _without_lenders(
-    spans: Iterable[RunningTime], callers: Mapping[str, str | None], at: datetime, margin: timedelta
-) -> list[RunningTime]:
-    """Return the runs that certainly ran then and had a place of their own: none below them ran in the same queue."""
-    lenders = {above for span in spans if span.may_cover(at, margin) for above in _above(span.run_key, callers)}
-    return [span for span in spans if span.covers(at, margin) and span.run_key not in lenders]
-
-
-def _may_have_borrowed(
-    admission: RunningTime, spans: Iterable[RunningTime], callers: Mapping[str, str | None], margin: timedelta
-) -> bool:
-    """Whether a sub-run may have begun in the place of a run above it, which it may however full the queue is.
-
-    A run lends its place to one sub-run: not if another one below it certainly ran in the same queue.
-    """
-    at = admission.since
-    above = set(_above(admission.run_key, callers))
-    lenders = {span.run_key for span in spans if span.run_key in above and span.may_cover(at, margin)}
-    for span in spans:
-        if span is not admission and span.covers(at, margin):
-            lenders.difference_update(_above(span.run_key, callers))
-    return bool(lenders)
-
-
-def _above(run_key: str, callers: Mapping[str, str | None]) -> Iterator[str]:
-    """Yield the keys of the runs that called a run, directly or not."""
-    above = callers.get(run_key)
-    while above is not None:
-        yield above
-        above = callers.get(above)
 
 
 def _spans(
