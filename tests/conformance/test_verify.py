@@ -16,10 +16,11 @@ from sqlalchemy import Connection, Table, delete, insert, select, text, update
 from services.cli import cli
 from shared.store import tables as t
 from shared.store.checks.base import StoreSnapshot, Violation
-from shared.store.checks.verify import CHECKS
+from shared.store.checks.verify import CHECKS, violations
 from shared.store.engine import transaction
 from tests.conformance.conftest import Deployment
 from tests.conformance.sound_database import AGO, LEASE_S, Sound, sound_database
+from tests.harness.statements import statements
 
 REVERSED = "type: graph\nsteps:\n  - {name: first, command: a, depends: second}\n  - {name: second, command: b}\n"
 
@@ -31,14 +32,23 @@ def sound(deployment: Deployment) -> Iterator[Sound]:
 
 
 def found(connection: Connection, now: datetime) -> dict[str, list[Violation]]:
-    snapshot = StoreSnapshot(connection, now, LEASE_S)
-    results = {check.name: list(check.find(snapshot)) for check in CHECKS}
-    return {name: violations for name, violations in results.items() if violations}
+    results: dict[str, list[Violation]] = {}
+    for check, violation in violations(StoreSnapshot(connection, now, LEASE_S)):
+        results.setdefault(check.name, []).append(violation)
+    return results
 
 
 def test_a_sound_database_has_no_violation(sound: Sound) -> None:
     with transaction(sound.stack.engine) as connection:
         assert found(connection, sound.now) == {}
+
+
+def test_the_checks_of_all_transitions_and_of_all_attempts_read_these_once(sound: Sound) -> None:
+    with statements(sound.stack.engine) as sent, transaction(sound.stack.engine) as connection:
+        found(connection, sound.now)
+
+    assert len([each for each in sent if each.startswith("SELECT transitions.run_key") and "why" in each]) == 1
+    assert len([each for each in sent if each.startswith("SELECT attempts.run_key") and "outcome" in each]) == 1
 
 
 def test_an_execution_of_an_attempt_that_was_never_sent_is_found(sound: Sound) -> None:

@@ -7,10 +7,9 @@ from itertools import groupby
 from sqlalchemy import and_, func, select
 
 from shared.contracts.follow_ups import FOLLOW_UP
-from shared.language.model import Step
 from shared.status import AttemptState, Begun, NodeStatus
 from shared.store import tables as t
-from shared.store.checks.base import BY_HAND, StoreSnapshot, Violation, check
+from shared.store.checks.base import BY_HAND, KnownStep, StoreSnapshot, Violation, check
 
 __all__ = ["CHECKS"]
 
@@ -53,7 +52,7 @@ class Tries:
     numbers: list[int]
     succeeded: list[int]
     lost_last: bool
-    step: Step | None
+    step: KnownStep | None
 
     def __str__(self) -> str:
         return f"step {self.node} of run {self.run_key}, run attempt {self.run_attempt}"
@@ -61,36 +60,6 @@ class Tries:
     @property
     def ids(self) -> dict[str, str]:
         return {"run_key": self.run_key, "node": str(self.node)}
-
-
-@check(
-    "attempt-numbers",
-    "I4",
-    "Rows of `attempts` are missing or were changed outside Dagway. Restore them from a backup, or delete the run.",
-)
-def _numbers(snapshot: StoreSnapshot) -> Iterator[Violation]:
-    """The attempts of a step are numbered from 1 without gaps in each run attempt."""
-    for tries in _tries(snapshot):
-        if tries.numbers != list(range(1, len(tries.numbers) + 1)):
-            yield Violation(f"{tries} has the attempts {tries.numbers}", tries.ids)
-
-
-@check("attempt-one-success", "I4", _TWICE)
-def _one_success(snapshot: StoreSnapshot) -> Iterator[Violation]:
-    """A step succeeds once in each run attempt, with its last attempt.
-
-    Steps that repeat or call runs are not judged.
-    """
-    for tries in _tries(snapshot):
-        step = tries.step
-        if step is None:
-            continue
-        once = step.repeat_policy is None and not step.call and step.parallel is None
-        if once and tries.succeeded and tries.succeeded != [tries.numbers[-1]]:
-            yield Violation(f"{tries} succeeded at {tries.succeeded} of {tries.numbers}", tries.ids)
-        # A step that counts as a success even if it fails may be lost.
-        if tries.lost_last and not step.continue_on.mark_success:
-            yield Violation(f"{tries} succeeded, but its last attempt was lost", tries.ids)
 
 
 def _tries(snapshot: StoreSnapshot) -> Iterator[Tries]:
@@ -108,7 +77,7 @@ def _tries(snapshot: StoreSnapshot) -> Iterator[Tries]:
     for key, group in groupby(snapshot.rows(query), key=lambda row: (row["run_key"], row["node"], row["run_attempt"])):
         rows = list(group)
         last = rows[-1]
-        dag = snapshot.dag(last["spec_hash"], last["file_name"])
+        dag = snapshot.known_dag(last["spec_hash"], last["file_name"])
         yield Tries(
             *key,
             numbers=[row["number"] for row in rows],
@@ -116,6 +85,33 @@ def _tries(snapshot: StoreSnapshot) -> Iterator[Tries]:
             lost_last=bool(last["succeeded"]) and last["state"] == AttemptState.LOST,
             step=dag.steps[key[1]] if dag is not None and key[1] < len(dag.steps) else None,
         )
+
+
+@check(
+    "attempt-numbers",
+    "I4",
+    "Rows of `attempts` are missing or were changed outside Dagway. Restore them from a backup, or delete the run.",
+    of=_tries,
+)
+def _numbers(tries: Tries) -> Iterator[Violation]:
+    """The attempts of a step are numbered from 1 without gaps in each run attempt."""
+    if tries.numbers != list(range(1, len(tries.numbers) + 1)):
+        yield Violation(f"{tries} has the attempts {tries.numbers}", tries.ids)
+
+
+@check("attempt-one-success", "I4", _TWICE, of=_tries)
+def _one_success(tries: Tries) -> Iterator[Violation]:
+    """A step succeeds once in each run attempt, with its last attempt.
+
+    Steps that repeat or call runs are not judged.
+    """
+    step = tries.step
+    if step is None:
+        return
+    if step.once and tries.succeeded and tries.succeeded != [tries.numbers[-1]]:
+        yield Violation(f"{tries} succeeded at {tries.succeeded} of {tries.numbers}", tries.ids)
+    if tries.lost_last and not step.may_be_lost:
+        yield Violation(f"{tries} succeeded, but its last attempt was lost", tries.ids)
 
 
 @check(

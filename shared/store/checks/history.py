@@ -1,13 +1,13 @@
 """Checks of the history of runs: their transitions, and the state that these lead to."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 from sqlalchemy import and_, func, or_, select
 
-from shared.language.model import Dag
 from shared.status import NodeStatus, RunStatus
 from shared.status_changes import NODE_CHANGES, RUN_CHANGES
 from shared.store import tables as t
@@ -19,6 +19,7 @@ _FIRST = {str(NodeStatus.NOT_STARTED), str(RunStatus.QUEUED)}
 """The statuses in which nodes and runs begin."""
 _BEGINNINGS = ("begins", "retry")
 """How the reasons begin for which a run begins or is retried."""
+_TERMINAL = {str(status) for status in NodeStatus if status.terminal}
 _STEP_RETRY = "retry of step "
 """It runs this step only, also if a stop came before the steps that it depends on."""
 _HANDLED = {str(status): {str(one) for one in following} for status, following in NODE_CHANGES.items()}
@@ -26,8 +27,16 @@ _LEGAL = {str(status): {str(one) for one in following} for status, following in 
 _ASK = "The run's history was changed outside Dagway, or this is a bug: report it with the rows of `transitions`."
 
 
-def _histories(snapshot: StoreSnapshot) -> Iterator[tuple[Row, list[Row]]]:
-    """Yield each run that has transitions, and the transitions in their order."""
+@dataclass(frozen=True, slots=True)
+class RunHistory:
+    """A run that has transitions, and the transitions in their order."""
+
+    run: Row
+    changes: Sequence[Row]
+    snapshot: StoreSnapshot
+
+
+def _histories(snapshot: StoreSnapshot) -> Iterator[RunHistory]:
     r, c = t.dag_runs.c, t.transitions.c
     query = (
         select(c.run_key, c.seq, c.node, c.was, c.became, c.why)
@@ -37,7 +46,7 @@ def _histories(snapshot: StoreSnapshot) -> Iterator[tuple[Row, list[Row]]]:
     )
     for _, group in groupby(snapshot.rows(query), key=lambda row: row["run_key"]):
         changes = list(group)
-        yield changes[0], changes
+        yield RunHistory(changes[0], changes, snapshot)
 
 
 def _name(run: Row) -> str:
@@ -77,27 +86,27 @@ def _gapless(snapshot: StoreSnapshot) -> Iterator[Violation]:
         )
 
 
-@check("history-legal", "I5", _ASK)
-def _legal(snapshot: StoreSnapshot) -> Iterator[Violation]:
+@check("history-legal", "I5", _ASK, of=_histories)
+def _legal(history: RunHistory) -> Iterator[Violation]:
     """Each change begins where the one before ended, and is one that docs/states.md allows."""
-    for run, changes in _histories(snapshot):
-        at: dict[int | None, str] = {}
-        for change in changes:
-            node, was, became = change["node"], change["was"], change["became"]
-            before = at.get(node)
-            if change["why"].startswith(BY_HAND):
-                was = change["why"].removeprefix(BY_HAND)
-            elif became != was and became not in (_LEGAL if node is None else _HANDLED).get(was, set()):
-                yield Violation(
-                    f"{_name(run)}, change {change['seq']}: {was} cannot become {became}",
-                    _ids(run, node=node, seq=change["seq"]),
-                )
-            if before not in {None, was} or (before is None and was not in _FIRST):
-                yield Violation(
-                    f"{_name(run)}, change {change['seq']}: left {was}, but was {before or 'in its first status'}",
-                    _ids(run, node=node, seq=change["seq"]),
-                )
-            at[node] = became
+    run = history.run
+    at: dict[int | None, str] = {}
+    for change in history.changes:
+        node, was, became = change["node"], change["was"], change["became"]
+        before = at.get(node)
+        if change["why"].startswith(BY_HAND):
+            was = change["why"].removeprefix(BY_HAND)
+        elif became != was and became not in (_LEGAL if node is None else _HANDLED).get(was, set()):
+            yield Violation(
+                f"{_name(run)}, change {change['seq']}: {was} cannot become {became}",
+                _ids(run, node=node, seq=change["seq"]),
+            )
+        if before not in {None, was} or (before is None and was not in _FIRST):
+            yield Violation(
+                f"{_name(run)}, change {change['seq']}: left {was}, but was {before or 'in its first status'}",
+                _ids(run, node=node, seq=change["seq"]),
+            )
+        at[node] = became
 
 
 @check("history-state", "I4", "Somebody changed a status outside Dagway. Retry the run, or delete it.")
@@ -134,24 +143,24 @@ def _folds(snapshot: StoreSnapshot) -> Iterator[Violation]:
         )
 
 
-@check("run-one-end", "I5", _ASK)
-def _one_end(snapshot: StoreSnapshot) -> Iterator[Violation]:
+@check("run-one-end", "I5", _ASK, of=_histories)
+def _one_end(history: RunHistory) -> Iterator[Violation]:
     """A run attempt ends once, and an ended run goes on only by a retry."""
     running = str(RunStatus.RUNNING)
-    for run, changes in _histories(snapshot):
-        ends = 0
-        for change in changes:
-            was, became = change["was"], change["became"]
-            if change["node"] is not None or was == became:
-                continue
-            if _ended(was) and not change["why"].startswith("retry"):
-                yield Violation(f"{_name(run)} left {was} without a retry: {change['why']}", _ids(run))
-            # "waiting" ends a run attempt too: an approval begins the next one.
-            ends += was == running
-        # A run that is aborted while it is queued has not run in this attempt.
-        unused = int(run["status"] == RunStatus.ABORTED)
-        if _ended(run["status"]) and not run["run_attempt"] - unused <= ends <= run["run_attempt"]:
-            yield Violation(f"{_name(run)} ended {ends} times in {run['run_attempt']} attempts", _ids(run))
+    run = history.run
+    ends = 0
+    for change in history.changes:
+        was, became = change["was"], change["became"]
+        if change["node"] is not None or was == became:
+            continue
+        if _ended(was) and not change["why"].startswith("retry"):
+            yield Violation(f"{_name(run)} left {was} without a retry: {change['why']}", _ids(run))
+        # "waiting" ends a run attempt too: an approval begins the next one.
+        ends += was == running
+    # A run that is aborted while it is queued has not run in this attempt.
+    unused = int(run["status"] == RunStatus.ABORTED)
+    if _ended(run["status"]) and not run["run_attempt"] - unused <= ends <= run["run_attempt"]:
+        yield Violation(f"{_name(run)} ended {ends} times in {run['run_attempt']} attempts", _ids(run))
 
 
 def _ended(status: str) -> bool:
@@ -161,40 +170,29 @@ def _ended(status: str) -> bool:
         return False
 
 
-@check("step-order", "I6", _ASK)
-def _in_order(snapshot: StoreSnapshot) -> Iterator[Violation]:
+@check("step-order", "I6", _ASK, of=_histories)
+def _in_order(history: RunHistory) -> Iterator[Violation]:
     """A step starts only after all steps that it depends on have ended, unless somebody retries it alone."""
-    orders: dict[tuple[str, str], list[set[int]]] = {}
-    terminal = {str(status) for status in NodeStatus if status.terminal}
-    for run, changes in _histories(snapshot):
-        origin = (run["spec_hash"], run["file_name"] or "")
-        if origin not in orders:
-            orders[origin] = _depends(snapshot.dag(*origin))
-        depends = orders[origin]
-        ended: dict[int, bool] = defaultdict(bool)
-        alone = False
-        for change in changes:
-            node, became = change["node"], change["became"]
-            if node is None:
-                if change["why"].startswith(_BEGINNINGS):
-                    alone = _STEP_RETRY in change["why"]
-                continue
-            if became == NodeStatus.RUNNING != change["was"] and node < len(depends) and not alone:
-                early = sorted(before for before in depends[node] if not ended[before])
-                if early:
-                    yield Violation(
-                        f"{_name(run)}, change {change['seq']}: step {node} started before {early} had ended",
-                        _ids(run, node=node, seq=change["seq"]),
-                    )
-            ended[node] = became in terminal
-
-
-def _depends(dag: Dag | None) -> list[set[int]]:
-    """Return, for each step, which steps it depends on; nothing for a spec that this version cannot read."""
-    if dag is None:
-        return []
-    places = {step.name: place for place, step in enumerate(dag.steps)}
-    return [{places[name] for name in step.depends} for step in dag.steps]
+    run = history.run
+    dag = history.snapshot.known_dag(run["spec_hash"], run["file_name"])
+    # Nothing is known of a spec that this version cannot read.
+    steps = dag.steps if dag is not None else ()
+    ended: dict[int, bool] = defaultdict(bool)
+    alone = False
+    for change in history.changes:
+        node, became = change["node"], change["became"]
+        if node is None:
+            if change["why"].startswith(_BEGINNINGS):
+                alone = _STEP_RETRY in change["why"]
+            continue
+        if became == NodeStatus.RUNNING != change["was"] and node < len(steps) and not alone:
+            early = sorted(before for before in steps[node].depends if not ended[before])
+            if early:
+                yield Violation(
+                    f"{_name(run)}, change {change['seq']}: step {node} started before {early} had ended",
+                    _ids(run, node=node, seq=change["seq"]),
+                )
+        ended[node] = became in _TERMINAL
 
 
 CHECKS = (_gapless, _legal, _folds, _one_end, _in_order)

@@ -86,7 +86,7 @@ def _spans(
 def _span(
     snapshot: StoreSnapshot, row: Mapping[str, str], since: datetime, until: datetime | None, *, admitted: bool
 ) -> RunningTime:
-    dag = snapshot.dag(row["spec_hash"], row["file_name"])
+    dag = snapshot.known_dag(row["spec_hash"], row["file_name"])
     limit = capacity_of(None, dag.max_active_runs) if dag is not None else 1 << 30
     return RunningTime(row["run_key"], since, until, admitted, limit)
 

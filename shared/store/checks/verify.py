@@ -1,6 +1,7 @@
 """Runs all checks in one snapshot."""
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,7 +13,7 @@ from shared.store.engine import transaction
 from shared.store.migrate import require_head
 from shared.store.workspace_scope import of_every_workspace
 
-__all__ = ["CHECKS", "CheckResult", "verify"]
+__all__ = ["CHECKS", "CheckResult", "verify", "violations"]
 
 CHECKS: tuple[Check, ...] = (
     *commands.CHECKS,
@@ -53,16 +54,24 @@ def verify(
         StoreUnavailable: the database is unavailable or was lost meanwhile.
     """
     require_head(engine)
+    chosen = [check for check in CHECKS if not only or check.name in only]
+    counts: Counter[str] = Counter()
+    shown: dict[str, list[Violation]] = {check.name: [] for check in chosen}
     with transaction(of_every_workspace(engine)) as connection:
-        snapshot = StoreSnapshot(connection, now, lease_s, settled=settled)
-        return tuple(_run(check, snapshot, limit) for check in CHECKS if not only or check.name in only)
+        for check, violation in violations(StoreSnapshot(connection, now, lease_s, settled=settled), chosen):
+            counts[check.name] += 1
+            if len(shown[check.name]) < limit:
+                shown[check.name].append(violation)
+    return tuple(CheckResult(check, counts[check.name], tuple(shown[check.name])) for check in chosen)
 
 
-def _run(check: Check, snapshot: StoreSnapshot, limit: int) -> CheckResult:
-    shown: list[Violation] = []
-    count = 0
-    for violation in check.find(snapshot):
-        count += 1
-        if len(shown) < limit:
-            shown.append(violation)
-    return CheckResult(check, count, tuple(shown))
+def violations(snapshot: StoreSnapshot, checks: Sequence[Check] = CHECKS) -> Iterator[tuple[Check, Violation]]:
+    """Yield what the checks find."""
+    alike: dict[object, list[Check]] = {}
+    for check in checks:
+        alike.setdefault(check.of, []).append(check)
+    for group in alike.values():
+        for judged in group[0].of(snapshot):
+            for check in group:
+                for violation in check.find(judged):
+                    yield check, violation
