@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import Connection
 
 from shared.status import RunStatus
 from shared.store.reads.reader import Reads
+from shared.store.writes.history import HistoryWrites
 from tests.conformance.counted_rows import RowsOf, counted_rows
 from tests.harness.servers import PostgresServer
 
@@ -19,7 +21,7 @@ HISTORY = """
                           queue, given, params, env, created_at, started_at, finished_at)
         SELECT n || '-' || m, CASE WHEN m = 0 AND n > 3 THEN 'calling' ELSE 'called' END, n || '-' || m,
                CASE WHEN m > 0 THEN n || '-0' END, 'h', 'succeeded', 1, 2, 1, 'q', '', '[]', '[]',
-               CAST(:now AS timestamptz) + n * interval '1 second', now(), now()
+               CAST(:now AS timestamptz) + n * interval '1 second', :now, CAST(:now AS timestamptz)
         FROM generate_series(1, :roots) n, generate_series(0, 2) m
         ORDER BY n, m;
     INSERT INTO dag_runs (run_key, dag_name, dag_run_id, spec_hash, status, version, last_seq, run_attempt, queue,
@@ -59,3 +61,10 @@ def test_few_root_runs_of_a_dag_are_found_without_a_walk_over_those_of_all(
     rows_of: RowsOf, ask: Callable[[Reads], object]
 ) -> None:
     assert rows_of(ask) < 100
+
+
+def test_the_expired_runs_of_a_dag_are_found_without_a_walk_over_those_of_all(rows_of: RowsOf) -> None:
+    def find(connection: Connection) -> None:
+        assert len(HistoryWrites(connection).expired("called", datetime.now(UTC), 100)) == 3
+
+    assert rows_of.of_writes(find) < 100

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from shared.status import RunStatus
 from shared.store import tables as t
 from shared.store.engine import for_update
-from shared.store.queries.runs import REMOVED
+from shared.store.queries.runs import REMOVED, of_dag
 from shared.store.writes.base import Writer
 from shared.store.writes.runs import RunWrites
 
@@ -31,11 +31,11 @@ class HistoryWrites(Writer):
         query = (
             select(c.run_key)
             .where(c.root_key.is_(None), c.created_at < before, c.finished_at < before, c.status.not_in(_ACTIVE))
-            .order_by(c.created_at)
             .limit(limit)
         )
         if dag_name is not None:
-            query = query.where(c.dag_name == dag_name)
+            query = query.where(of_dag(dag_name)).order_by(c.dag_name.desc())
+        query = query.order_by(c.created_at)
         return list(self._connection.execute(for_update(query, skip_locked=True)).scalars())
 
     def remove(self, keys: Sequence[str]) -> bool:
