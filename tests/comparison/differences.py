@@ -245,6 +245,13 @@ DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "running",
+        "Where two conversations of `chat` steps with a common beginning meet, that beginning is sent twice. A repeated"
+        " `chat` step goes on with its own conversation.",
+        "It is sent once. Each repetition sends the same request.",
+        "A model should read a conversation as it was. A repetition does the same again.",
+    ),
+    Difference(
+        "running",
         "An `http` step asks for a body in gzip, and sends `Referer` after a redirect.",
         "It asks for the plain body, and sends no `Referer`.",
         "An address may contain a secret, and the next server need not know it.",

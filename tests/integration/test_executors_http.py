@@ -363,25 +363,24 @@ def test_a_stop_ends_the_wait_before_a_retry(rig: Rig, server: HttpCounterpart) 
     assert len(server.requests) == 1
 
 
-def test_earlier_messages_go_first_after_the_first_system_message(
+def test_earlier_messages_go_first_after_the_system_message(
     rig: Rig, server: HttpCounterpart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECRET_OF_TEST", "hush")
-    history = [{"role": "system", "content": "be kind"}, {"role": "user", "content": "one"}]
-    history.append({"role": "assistant", "content": "1"})
-    step = chat(server, "two $S").model_copy(
-        update={"messages": ({"role": "system", "content": "be rude"}, {"role": "user", "content": "two $S"})}
-    )
+    history = [("system", "be kind"), ("user", "one"), ("assistant", "1")]
+    earlier = {"history": [{"role": role, "content": content} for role, content in history]}
     secrets = (Secret(name="S", provider="env", key="SECRET_OF_TEST"),)
-    finished = rig.run(task(step, options={"history": history}, secrets=secrets))
-
-    asked = json.loads(server.requests[0]["body"])["messages"]
-    assert [one["content"] for one in asked] == ["be kind", "one", "1", "two hush"]
-    assert [(one.role, one.content) for one in finished.messages] == [
-        ("system", "be rude"),
-        ("user", "two *******"),
-        ("assistant", "two ******* "),
-    ]
+    rude = ({"role": "system", "content": "be rude"}, {"role": "user", "content": "two $S"})
+    general = chat(server, "two $S", system="be brief")
+    told = []
+    for step in (chat(server, "two $S"), general, general.model_copy(update={"messages": rude})):
+        finished = rig.run(task(step, options=earlier, secrets=secrets))
+        asked = json.loads(server.requests[-1]["body"])["messages"]
+        told.append(asked[0]["content"])
+        assert [one["content"] for one in asked[1:]] == ["one", "1", "two hush"]
+        said = [(one.role, one.content) for one in finished.messages]
+        assert said == [("system", told[-1]), ("user", "two *******"), ("assistant", "two ******* ")]
+    assert told == ["be kind", "be brief", "be rude"]
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,13 @@
 """Progress that steps report: stored for the API and for later chat steps; no decision depends on it."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from services.scheduler.core.decision import Dispatch
 from services.scheduler.core.model import Run
-from services.scheduler.core.plan import STEP
+from services.scheduler.core.plan import STEP, Plan
 from shared.contracts.events import AttemptFinished, AttemptProgress, Event
 from shared.store.writes.transaction import Transaction
 
@@ -48,16 +49,41 @@ def progress_row(run: Run | None, event: AttemptProgress | AttemptFinished, now:
 
 
 def recall(tx: Transaction, run: Run, dispatch: Dispatch) -> Dispatch:
-    """Add the messages of earlier chat steps, oldest first, to the task of a chat step.
+    """Add what was said before to the task of a chat step. Other tasks are returned unchanged.
 
-    Other tasks are returned unchanged.
+    A conversation goes on from a chat step to the chat steps that depend on it directly. Another kind of step between
+    them ends it, and so does a chat step without an answer, as in Dagu.
     """
     task = dispatch.task
     if task.step.type != "chat" or task.kind != STEP:
         return dispatch
     steps = run.plan.dag.steps
-    before = [idx for idx in reversed(run.plan.ancestors(task.node)) if steps[idx].type == "chat"]
-    history = tx.progress.conversation(run.run_key, before) if before else []
-    if not history:
+    before = _before(run.plan, task.node, lambda node: steps[node].type == "chat")
+    said = tx.progress.messages(run.run_key, before) if before else {}
+    if not said:
         return dispatch
+    spoken = [message for node in _before(run.plan, task.node, said.__contains__) for message in said[node]]
+    parents = [message for node in run.plan.depends[task.node] for message in said.get(node, ())]
+    system = [message for message in parents if message["role"] == "system"]
+    history = [*system[:1], *(message for message in spoken if message["role"] != "system")]
     return replace(dispatch, task=task.model_copy(update={"options": {**task.options, "history": history}}))
+
+
+def _before(plan: Plan, node: int, counts: Callable[[int], bool]) -> list[int]:
+    """Return the steps before ``node`` that it depends on through steps that count only: each after those before it.
+
+    Where several come next, the order is that of ``depends``. There can be 10,000 steps, so nothing is recursive.
+    """
+    found: list[int] = []
+    seen = {node}
+    path = [(node, iter(plan.depends[node]))]
+    while path:
+        current, parents = path[-1]
+        parent = next((one for one in parents if one not in seen and counts(one)), None)
+        if parent is None:
+            path.pop()
+            found.append(current)
+        else:
+            seen.add(parent)
+            path.append((parent, iter(plan.depends[parent])))
+    return found[:-1]

@@ -58,8 +58,9 @@ class ChatExecutor:
     def run(self, job: Job, io: StepIO) -> Result:
         """Send the request and print the answer. An error response or an incomplete answer is exit code 1."""
         llm: dict[str, Any] = evaluate(job, job.step.llm or job.options.get("llm") or {})
-        own = _own_messages(job)
-        url, headers, body = _request(job, llm, own)
+        own = _own_messages(job, str(llm.get("system") or ""))
+        conversation = _conversation(job, own)
+        url, headers, body = _request(job, llm, conversation)
         cancel_scope = CancelScope()
         exchange = _Exchange(job, cancel_scope, io, thinking=bool((llm.get("thinking") or {}).get("includeInOutput")))
         try:
@@ -70,33 +71,44 @@ class ChatExecutor:
             cancel_scope.cancel()
         result = make_result(job, error or "")
         if result.outcome == "succeeded":
-            io.messages.extend((one["role"], one["content"]) for one in own)
+            # With the system message that counted, since the conversation may go on with it.
+            said = [*(one for one in conversation[:1] if one["role"] == "system"), *_spoken(own)]
+            io.messages.extend((one["role"], one["content"]) for one in said)
             io.messages.append(("assistant", exchange.answer))
         return result
 
 
-def _own_messages(job: Job) -> list[dict[str, str]]:
+def _own_messages(job: Job, system: str) -> list[dict[str, str]]:
+    """Return the step's own messages. ``system`` is one of them if they have no system message."""
     if not job.step.messages:
         raise InvalidInput("at least one message is required")
-    return [{"role": one["role"], "content": str(evaluate(job, one["content"]))} for one in job.step.messages]
+    own = [{"role": one["role"], "content": str(evaluate(job, one["content"]))} for one in job.step.messages]
+    if system and all(one["role"] != "system" for one in own):
+        own.insert(0, {"role": "system", "content": system})
+    return own
 
 
-def _conversation(job: Job, own: list[dict[str, str]], system: str) -> list[dict[str, str]]:
-    """Return the messages to send: the first system message, the earlier messages, the step's own messages.
+def _spoken(messages: Iterable[dict[str, str]]) -> list[dict[str, str]]:
+    return [one for one in messages if one["role"] != "system"]
 
-    Further system messages are left out. ``system`` is used if there is no system message.
+
+def _conversation(job: Job, own: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Return the messages to send: one system message, the earlier messages, the step's own messages.
+
+    The step's last system message counts, else the first one of the conversation so far, as in Dagu.
     """
     history = [{"role": str(one["role"]), "content": str(one["content"])} for one in job.options.get("history") or ()]
-    systems = [one for one in (*history, *own) if one["role"] == "system"]
-    first = systems[:1] or ([{"role": "system", "content": system}] if system else [])
-    earlier = [one for one in history if one["role"] != "system"]
+    systems = [one for messages in (reversed(own), history) for one in messages if one["role"] == "system"]
+    earlier = _spoken(history)
     size = sum(len(one["content"]) for one in earlier)
     while earlier and size > _MOST_HISTORY:
         size -= len(earlier.pop(0)["content"])
-    return [*first, *earlier, *(one for one in own if one["role"] != "system")]
+    return [*systems[:1], *earlier, *_spoken(own)]
 
 
-def _request(job: Job, llm: dict[str, Any], own: list[dict[str, str]]) -> tuple[str, dict[str, str], dict[str, Any]]:
+def _request(
+    job: Job, llm: dict[str, Any], messages: list[dict[str, str]]
+) -> tuple[str, dict[str, str], dict[str, Any]]:
     provider = str(llm.get("provider") or "")
     if provider not in _PROVIDERS:
         raise InvalidInput(f"unknown chat provider: {provider}" if provider else "provider is required")
@@ -110,7 +122,6 @@ def _request(job: Job, llm: dict[str, Any], own: list[dict[str, str]]) -> tuple[
         if not key:
             raise InvalidInput(f"the API key of {provider} is missing: set {key_name} in the env or secrets of the DAG")
         headers["Authorization"] = f"Bearer {key}"
-    messages = _conversation(job, own, str(llm.get("system") or ""))
     body: dict[str, Any] = {"model": llm["model"], "messages": messages, "stream": llm.get("stream", True) is not False}
     for name, sent in (("temperature", "temperature"), ("maxTokens", "max_tokens"), ("topP", "top_p")):
         if llm.get(name) is not None:

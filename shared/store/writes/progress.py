@@ -27,12 +27,11 @@ class ProgressWrites(Writer):
         changed = [row for key, row in newest.items() if row is given[key]]
         self._put(t.progress, changed, ["run_attempt", "number", "seq", "said", "at"])
 
-    def conversation(self, run_key: str, nodes: Sequence[int]) -> list[dict[str, str]]:
-        """Return the chat messages of ``nodes``, in the order of ``nodes``; nodes without messages are skipped."""
+    def messages(self, run_key: str, nodes: Sequence[int]) -> dict[int, list[dict[str, str]]]:
+        """Return the chat messages of each of ``nodes`` that has some."""
         c = t.progress.c
         rows = self._connection.execute(select(c.node, c.said).where(c.run_key == run_key, c.node.in_(nodes)))
-        said = {row.node: row.said.get("messages", ()) for row in rows}
-        return [message for node in nodes for message in said.get(node, ())]
+        return {row.node: row.said["messages"] for row in rows if row.said.get("messages")}
 
 
 def _keep_newer(newest: dict[tuple[str, int], NewRow], row: NewRow) -> None:
