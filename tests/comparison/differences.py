@@ -26,6 +26,12 @@ DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "running",
+        "An `http` step whose `timeout` is over is `aborted`: neither `retryPolicy` nor `continueOn` counts.",
+        "It has failed, as after any other error of the connection. Both count.",
+        "A slow server is what they are there for.",
+    ),
+    Difference(
+        "running",
         "Handlers do not run after the workflow's own timeout.",
         "They run.",
         "A handler cleans up, and is needed most then.",
@@ -102,6 +108,12 @@ DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "running",
+        "`mailOnError` sends two mails for one failure, both with the status `running`.",
+        "It sends one with the status `failed`.",
+        "A failure has one mail that says what happened.",
+    ),
+    Difference(
+        "running",
         "The password of `smtp` is sent to a mail server without TLS.",
         "The mail is not sent, and the log of the run says why. Without `username` no TLS is needed.",
         "Everybody on the way could read it.",
@@ -166,6 +178,12 @@ DIFFERENCES: Sequence[Difference] = (
         "A merged log is read from top to bottom.",
         "merged-order",
         _LOGS,
+    ),
+    Difference(
+        "running",
+        "On a host without a locale, steps have none: `wc -m` counts bytes.",
+        "They have `LC_CTYPE=C.UTF-8`: it counts characters.",
+        "Python sets it where it finds none, and texts are UTF-8.",
     ),
     Difference(
         "running",

@@ -27,9 +27,10 @@ SERVER_DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "API",
-        "A start with `singleton` while a run is active is refused with the code `already_exists`.",
-        "The code is `already_running`; the status is 409 in both.",
-        "`already_exists` means that a name or an id is taken.",
+        "A start with `singleton` while a run is active is refused with the code `already_exists`, and the rename of a "
+        "running DAG with `not_running`.",
+        "The code is `already_running`; the statuses, 409 and 400, are the same.",
+        "`already_exists` means that a name or an id is taken, and `not_running` that nothing runs.",
     ),
     Difference(
         "API",
@@ -100,6 +101,18 @@ SERVER_DIFFERENCES: Sequence[Difference] = (
         "A retry of a running run answers 200 and does nothing; that of a queued run starts it at once.",
         "Both are refused with 400 and the code `already_running`.",
         "The caller learns that nothing was retried, and no run passes its queue.",
+    ),
+    Difference(
+        "API",
+        "A retry whose body has the id of no run answers 200 and does nothing.",
+        "It makes a run with that id, which keeps what succeeded in the run of the path and does the rest again.",
+        "The request says that it wants a run with this id.",
+    ),
+    Difference(
+        "API",
+        "What a remote node answers with success has the status 200 at the server that was asked.",
+        "It has the status of the remote node, such as 201 after a creation.",
+        "A client need not know where a request was carried out.",
     ),
     Difference(
         "API",

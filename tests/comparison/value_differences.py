@@ -11,7 +11,8 @@ VALUE_DIFFERENCES: Sequence[Difference] = (
     Difference(
         "values",
         "A value with quotes, `$(…)` or `;` becomes part of the command's text, and may break it or run.",
-        "The value reaches the command as one value, whatever is in it.",
+        "A value that could run something, or has an open quote, reaches the command as one value. Only words, closed "
+        "quotes and names such as `$HOME` are text there, as in Dagu.",
         "A parameter must not be able to run a command.",
         "value-in-shell",
     ),
@@ -85,9 +86,10 @@ VALUE_DIFFERENCES: Sequence[Difference] = (
     Difference(
         "values",
         "In a dotenv file, `$Word` and `$1` are replaced in part, `${A:-x}` is the value of `A` and then `:-x}`, and "
-        "`A= # text` is a value. Variables of the process are not known, and a wrong line drops the whole file.",
-        "`$Word` and `$1` stay as they are, `x` is the default of `A`, and `# text` is a comment. Variables of the "
-        "process are known, and the other lines count.",
+        "`A= # text` is a value. Variables of the process and of the file before are not known, and a wrong line "
+        "drops the whole file. Tabs in `env` are left out.",
+        "`$Word` and `$1` stay as they are, `x` is the default of `A`, and `# text` is a comment. These variables are "
+        "known, the other lines count, and tabs stay.",
         "It is clear what they mean.",
     ),
     Difference(
