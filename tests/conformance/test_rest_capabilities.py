@@ -1,5 +1,6 @@
 """A step that no worker has the program for, or that cannot run as it is written, does not keep others from running."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,13 @@ steps:
 """
 OWN_PATH = "env:\n  - PATH: /nowhere\n" + ACTION
 WHY = 'step "greet": type: no live worker can run gha steps, which need the program act on the worker'
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _worker_looks_at_each_heartbeat() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("services.worker.executors.capabilities._LOOK_EVERY_S", 0)
+        yield
 
 
 def test_a_step_that_no_live_worker_can_do_fails_when_it_is_its_turn(

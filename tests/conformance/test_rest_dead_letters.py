@@ -1,10 +1,20 @@
 """Dead letters over REST: seen, returned and discarded, on both deployments."""
 
+from collections.abc import Iterator
 from typing import Any
+
+import pytest
 
 from shared.transport.base import COMMANDS, DEAD_LETTERS, Outgoing
 from tests.conformance.rest_live import Live
 from tests.harness.eventually import eventually
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _letters_are_looked_at_often() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("services.scheduler.loops.dead_letters._EVERY_S", 0.2)
+        yield
 
 
 def listed(live: Live, *message_ids: str) -> list[dict[str, Any]]:

@@ -97,8 +97,9 @@ def test_the_policies_of_each_workspace_hold_on_the_same_connection(engine: Engi
     gateway = open_engine(gateways_url(store_url), pool_size=1, read_only=True)
     reads = Reads(gateway)
 
-    for _ in range(_AGAIN):
-        for one, other in zip(workspaces, reversed(workspaces), strict=True):
+    # A few that keep their statements until Postgres takes one plan for all values, then more than can keep them.
+    for few in (*[workspaces[:4]] * _AGAIN, workspaces):
+        for one, other in zip(few, reversed(few), strict=True):
             assert reads.within(one).run(stored_name(one, "etl"), "r1") is not None
             assert one == other or reads.within(one).run(stored_name(other, "etl"), "r1") is None
 

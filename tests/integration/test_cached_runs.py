@@ -263,10 +263,12 @@ def test_a_start_without_company_is_recorded_soon(world: World) -> None:
         transport.send(Outgoing(EVENTS, encode(report, id="m1", at=report.at), "m1")).result(60)
         eventually(lambda: world.statuses() == ["running", "not_started"])
         assert time.monotonic() - began_s >= HELD_S, "it waited for company"
+        intake.wake()
         eventually(lambda: intake.recorded_through_s > began_s + HELD_S)
     finally:
         stop.set()
-        thread.join(5)
+        intake.wake()
+        thread.join()
         transport.close()
 
 

@@ -60,6 +60,7 @@ def test_an_attempt_is_granted_to_the_worker_that_asks_first_and_refused_to_all_
     other.ask(task, waited_s=1)
     eventually(lambda: len(other.told) == 2)
 
+    stack.worker.print(task, b"hi\n")
     stack.worker.finish(task, log_bytes={"stdout": 3, "stderr": 0})
     stack.until("succeeded")
 
