@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from shared.admission.runs import AGING, HIGH, LOW, Moment, QueuedRun, admit, capacity_of, place
+from shared.admission.runs import AGING, HIGH, LOW, Moment, QueuedRun, admit, admit_borrowers, capacity_of, place
 
 T0 = datetime(2027, 1, 1, tzinfo=UTC)
 
@@ -98,6 +98,20 @@ def test_a_run_waits_for_the_other_to_end_and_then_some() -> None:
     assert keys("aborted", ended, ended + timedelta(seconds=29)) == ()
     assert keys("aborted", ended, ended + timedelta(seconds=30)) == ("r",)
     assert keys(None, None, T0) == ("r",)
+
+
+def test_the_next_look_is_due_when_the_first_hold_ends_whatever_the_order_of_the_runs() -> None:
+    soon, late = (QueuedRun(f"r{minutes}", T0, not_before=T0 + timedelta(minutes=minutes)) for minutes in (1, 2))
+
+    assert {admit(runs, Moment(T0), free=2).wake_at for runs in ([soon, late], [late, soon])} == {soon.not_before}
+
+
+def test_a_place_is_lent_to_the_first_sub_run_that_may_start() -> None:
+    held = QueuedRun("held", T0, not_before=T0 + timedelta(minutes=1))
+    runs = [held, *(QueuedRun(key, T0) for key in ("first", "second", "of another"))]
+    lenders = {"held": "A", "first": "A", "second": "A", "of another": "B"}
+
+    assert admit_borrowers(runs, Moment(T0), lenders) == ("first", "of another")
 
 
 def test_a_dags_own_queue_holds_at_least_one() -> None:

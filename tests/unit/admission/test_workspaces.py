@@ -18,6 +18,7 @@ RUNS = [
 
 def test_a_quota_limits_root_runs_and_a_run_that_waits_takes_none_of_it() -> None:
     assert admit(RUNS, MOMENT, free=10, room=1).keys == ("root-2", "sub-1", "sub-2")
+    assert admit(RUNS, MOMENT, free=10, room=2).keys == ("root-2", "sub-1", "root-3", "sub-2")
     assert admit(RUNS, MOMENT, free=10, room=0).keys == ("sub-1", "sub-2")
     assert admit(RUNS, MOMENT, free=10).keys == ("root-2", "sub-1", "root-3", "sub-2")
 

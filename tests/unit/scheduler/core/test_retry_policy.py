@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from services.scheduler.core.messages import TimerFired
-from shared.language.model import ContinueOn
+from shared.language.model import ContinueOn, RetryPolicy
 from shared.status import AttemptState, NodeStatus, RunStatus
 from tests.unit.scheduler.core.stage import Stage, make_dag, step
 
@@ -83,6 +83,28 @@ def test_a_step_stays_running_while_it_waits_and_starts_when_its_time_comes() ->
     assert stage.open() == []
     stage.wait(1)
     assert stage.open() == ["a"]
+
+
+def test_the_only_step_of_a_retry_waits_for_its_next_try_too() -> None:
+    stage = begun({"limit": 1, "interval_sec": 10}).play({"a": "failed"})
+    stage.retry("a")
+    stage.make("a", "failed")
+
+    stage.wait(9)
+    assert stage.open() == []
+    stage.wait(1)
+    assert stage.open() == ["a"]
+
+
+def test_an_output_that_an_earlier_try_printed_lets_dependents_run() -> None:
+    policy = RetryPolicy(limit=1, interval_sec=0)
+    stage = Stage.begun(
+        make_dag(step("a", retry_policy=policy, continue_on=ContinueOn(output=("odd",))), step("b", "a"))
+    )
+    stage.make("a", "failed", continue_output_matched=True)
+    stage.make("a", "failed", continue_output_matched=False)
+
+    assert (stage.states(), stage.open()) == ("failed not_started", ["b"])
 
 
 def test_a_timer_that_fires_early_is_set_again() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.scheduler.core.messages import Begin, PatchNode
+from services.scheduler.core.messages import Begin, PatchNode, TimerFired
 from services.scheduler.core.tasks import MOST_FOLLOWING
 from shared.contracts.tasks import StepRef
 from shared.language.load import load
@@ -175,6 +175,23 @@ def test_a_step_that_waits_for_its_next_try_keeps_its_place() -> None:
     assert stage.open() == ["a"]
     stage.make("a")
     assert stage.open() == ["b"]
+
+
+def test_steps_start_as_far_apart_as_the_dag_says_and_a_next_try_at_once() -> None:
+    again = {"limit": 1, "interval_sec": 0}
+    stage = Stage.begun(make_dag(step("a", retry_policy=again), step("b"), step("c"), delay_sec=10, placement="spread"))
+
+    stage.wait(5)
+    assert stage.open() == ["a"]
+    # A task that no worker has begun counts from its dispatch.
+    stage.tell(TimerFired(-1, "delay"))
+    assert stage.open() == ["a"]
+    stage.wait(5)
+    assert stage.open() == ["a", "b"]
+    stage.make("a", "failed")
+    assert (stage.open(), stage.order()) == (["a", "b"], ["a", "b", "a"])
+    stage.wait(10)
+    assert stage.open() == ["a", "b", "c"]
 
 
 def test_the_first_attempt_goes_alone_and_the_others_follow_it_to_its_worker() -> None:
