@@ -180,7 +180,8 @@ def test_a_step_whose_output_fills_the_disk_at_once_leaves_room_for_the_others(
     """Without a pause: the disk is full before the worker looks. The secret makes it write a masked copy at the end."""
     with Rig(disk.folder) as rig:
         secret = {"secrets": [{"name": "KEY", "provider": "env", "key": "PATH"}]}
-        rig.give(task(command(f"touch {tmp_path}/small; {HELD.format(tmp_path, 'small')}"), token="small"))
+        small = command(f"touch {tmp_path}/small; {HELD.format(tmp_path, 'small')}")
+        rig.give(task(small, token="small", dag_run_id="small"))  # another run has other files, whatever its number
         eventually((tmp_path / "small").exists)
         rig.give(task(command("head -c 30000000 /dev/zero"), token="t", number=number, **secret))
         finished = rig.finished("t")
