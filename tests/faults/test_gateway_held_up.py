@@ -245,7 +245,7 @@ def test_downloads_that_stall_keep_nobody_waiting(cluster: Cluster) -> None:
     cluster.client.until("succeeded", "long-log")
     with ExitStack() as stack:
         download = "GET /api/v2/dag-runs/long-log/r1/steps/one/log/download HTTP/1.1\nHost: localhost\n\n"
-        links = [connect(stack, cluster.ports[0], download) for _ in range(200)]
+        links = [connect(stack, cluster.ports[0], download) for _ in range(SLOW)]
         assert {link.recv(15) for link in links} == {b"HTTP/1.1 200 OK"}
 
         cluster.client.create("beside-stalled", ONE)

@@ -17,7 +17,7 @@ from tests.harness.prometheus import Prometheus
 from tests.harness.servers import PostgresServer, RabbitServer
 
 KUSTOMIZE = Path(__file__).parents[2] / "deploy/k8s/components/keda/scaled-object.yaml"
-HELD = 2000
+HELD = 200
 STEP = "steps:\n  - name: waits\n    command: while [ ! -e {go} ]; do sleep 0.1; done\n"
 
 
