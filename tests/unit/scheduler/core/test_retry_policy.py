@@ -1,11 +1,11 @@
-"""``retryPolicy``: how often a step is retried, after which wait, and after which outcomes."""
+"""``retryPolicy``: how often a step is retried, after which wait, and after which outcomes; waits of repetitions."""
 
 from typing import Any
 
 import pytest
 
 from services.scheduler.core.messages import TimerFired
-from shared.language.model import ContinueOn, RetryPolicy
+from shared.language.model import ContinueOn, RepeatMode, RepeatPolicy, RetryPolicy
 from shared.status import AttemptState, NodeStatus, RunStatus
 from tests.unit.scheduler.core.stage import Stage, make_dag, step
 
@@ -72,6 +72,19 @@ def test_only_the_listed_exit_codes_are_tried_again() -> None:
     policy = {"limit": 5, "interval_sec": 0, "exit_code": (75, 76)}
 
     assert begun(policy).play({"a": [75, 76, 1]}).node("a").number == 3
+
+
+def test_the_waits_between_repetitions_grow_from_the_first_one_on() -> None:
+    policy = RepeatPolicy(repeat=RepeatMode.WHILE, limit=4, interval_sec=2, backoff=2)
+    stage = Stage.begun(make_dag(step("a", repeat_policy=policy)))
+    found = []
+    while stage.run.status is RunStatus.RUNNING:
+        stage.make("a")
+        if (again_at := stage.node("a").retry_at) is not None:
+            found.append((again_at - stage.now).total_seconds())
+            stage.wait(found[-1])
+
+    assert found == [2, 4, 8]
 
 
 def test_a_step_stays_running_while_it_waits_and_starts_when_its_time_comes() -> None:
