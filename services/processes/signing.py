@@ -3,9 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Protocol
 
-from shared.clock import utc_now
 from shared.contracts.signing import Keyring, Purpose, by_id
 from shared.contracts.signing_keys import SigningKey, VerifyingKey
 from shared.contracts.worker_pools import pool_of_key
@@ -27,12 +25,8 @@ _NEEDED = {
 """The settings with the keys of each service."""
 
 
-class _Signed(Protocol):
-    def __call__(self, transport: Transport, /, clock: Callable[[], datetime] = utc_now) -> Transport: ...
-
-
-def message_signing(config: Config, *services: str) -> _Signed:
-    """Return a function that makes a transport sign and verify, by a clock.
+def message_signing(config: Config, *services: str) -> Callable[[Transport, Callable[[], datetime]], Transport]:
+    """Return a function that makes a transport sign and verify, by the given clock.
 
     The function leaves the transport as it is if signing is off, or if messages do not leave the process.
 
@@ -40,10 +34,10 @@ def message_signing(config: Config, *services: str) -> _Signed:
         ConfigInvalid: a key that one of ``services`` needs is missing, or the worker is not in the pool of its keys.
     """
     if is_embedded(config.amqp_url):
-        return _unsigned
+        return lambda transport, _clock: transport
     if config.message_signing == "off":
         _log.warning("signing.off", extra={"next": "who can reach the broker can forge messages: set keys for signing"})
-        return _unsigned
+        return lambda transport, _clock: transport
     for service in services:
         for field in _NEEDED[service]:
             try:
@@ -56,15 +50,7 @@ def message_signing(config: Config, *services: str) -> _Signed:
     accept_unsigned = config.message_signing == "accept-unsigned"
     if accept_unsigned:
         _log.warning("signing.accepts_unsigned", extra={"next": "set DAGWAY_MESSAGE_SIGNING=on after the upgrade"})
-
-    def signed(transport: Transport, clock: Callable[[], datetime] = utc_now) -> Transport:
-        return SignedTransport(transport, keyring, accept_unsigned=accept_unsigned, clock=clock)
-
-    return signed
-
-
-def _unsigned(transport: Transport, clock: Callable[[], datetime] = utc_now) -> Transport:  # noqa: ARG001 - see _Signed
-    return transport
+    return lambda transport, clock: SignedTransport(transport, keyring, accept_unsigned=accept_unsigned, clock=clock)
 
 
 def _check_pool(config: Config, *, alone: bool) -> None:

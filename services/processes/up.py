@@ -24,6 +24,7 @@ from services.processes.signing import message_signing
 from services.processes.worker_process import WorkerProcess
 from services.scheduler.metrics import JUDGED_AGE, BacklogCollector, limit_dag_series
 from services.worker.reporting.metrics import WorkerCollector
+from shared.clock import utc_now
 from shared.disk import DiskCheck, Volume
 from shared.garbage import freeze_loaded
 from shared.metrics import ProcessCollector
@@ -73,7 +74,7 @@ def run_up(
     gateway_settings = replace(gateway_settings, secret_box=SecretBox(stored_secret_keys(config)))
     database_url = config.database_url or f"sqlite:///{config.data_dir / 'dagway.db'}"
     # Before the migration: this fails if another process, perhaps of an earlier version, uses the folder.
-    transport = signed(open_transport(config.amqp_url or "embedded:", name="dagway", data_dir=config.data_dir))
+    transport = signed(open_transport(config.amqp_url or "embedded:", name="dagway", data_dir=config.data_dir), utc_now)
     # Closed even if a later line fails: otherwise the next start would count every message as returned once more.
     with closing(transport):
         migrate(database_url, stop=stop)

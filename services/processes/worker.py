@@ -13,6 +13,7 @@ from services.worker.main import Worker, WorkerSettings
 from services.worker.own_folder import own_folder
 from services.worker.process.guardian_process import GuardianProcess
 from services.worker.reporting.metrics import WorkerCollector
+from shared.clock import utc_now
 from shared.disk import Volume
 from shared.errors import ConfigInvalid
 from shared.garbage import freeze_loaded
@@ -39,7 +40,9 @@ def run_worker_process(
     if config.step_user is None:
         _log.warning("worker.steps_share_its_user", extra={"next": "see docs/operations/isolation.md"})
     with own_folder(config) as (folder, own):
-        transport = signed(open_transport(own.need("amqp_url"), name=f"dagway-worker-{own.worker_id}", creates=False))
+        transport = signed(
+            open_transport(own.need("amqp_url"), name=f"dagway-worker-{own.worker_id}", creates=False), utc_now
+        )
         start_sending("dagway-worker")
         worker = make_worker(
             own, transport, version, on_death, worker_id=own.worker_id, guardian=guardian, folder=folder

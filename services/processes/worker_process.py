@@ -28,6 +28,7 @@ from typing import NoReturn
 from services.processes.signing import message_signing
 from services.worker.process.guardian_process import GuardianProcess
 from services.worker.reporting.metrics import WorkerFacts
+from shared.clock import utc_now
 from shared.errors import Unavailable
 from shared.settings.command_defaults import drain_s
 from shared.settings.config import Config
@@ -181,7 +182,7 @@ def _serve(config: Config, version: str, guardian: GuardianProcess, lines: socke
         transport = LinkedTransport(link, on_end=lambda: say("failed"))
     else:
         signed = message_signing(config, "api", "scheduler", "worker")
-        transport = signed(open_transport(config.amqp_url, name="dagway-worker"))
+        transport = signed(open_transport(config.amqp_url, name="dagway-worker"), utc_now)
     worker = make_worker(config, transport, version, lambda: say("failed"), worker_id=_WORKER, guardian=guardian)
     freeze_loaded()
     worker.start()

@@ -54,7 +54,7 @@ def _understand(senders: dict[str, Config], receivers: dict[str, Config]) -> Non
     broker.declare([queue for _, _, queue in _WAYS])
     for sender, receiver, queue in _WAYS:
         sending, receiving = (
-            message_signing(configs[service], service)(broker)
+            message_signing(configs[service], service)(broker, utc_now)
             for configs, service in ((senders, sender), (receivers, receiver))
         )
         assert isinstance(sending, SignedTransport)

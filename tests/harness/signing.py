@@ -1,6 +1,7 @@
 """Keys for the processes of tests. Each service gets the keys that it has in production, and no others."""
 
 from services.processes.signing import message_signing
+from shared.clock import utc_now
 from shared.contracts.signing_keys import private_keys
 from shared.settings.config import load_config
 from shared.transport.base import Transport
@@ -38,6 +39,6 @@ def signing_settings(service: str) -> dict[str, str]:
 def signed_as(service: str, transport: Transport, **env: str) -> SignedTransport:
     """Return a transport that signs and verifies as ``service`` does. ``env`` replaces settings."""
     settings = {"DAGWAY_AMQP_URL": "amqp://unused/", **signing_settings(service), **env}
-    signed = message_signing(load_config({}, settings), service)(transport)
+    signed = message_signing(load_config({}, settings), service)(transport, utc_now)
     assert isinstance(signed, SignedTransport)
     return signed

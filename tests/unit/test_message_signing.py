@@ -5,6 +5,7 @@ import logging
 import pytest
 
 from services.processes.signing import message_signing
+from shared.clock import utc_now
 from shared.errors import ConfigInvalid
 from shared.settings.config import load_config
 from shared.transport.open import open_transport
@@ -19,7 +20,7 @@ def signs(environ: dict[str, str], *services: str) -> bool:
     """Return whether a process with these settings signs messages."""
     transport = open_transport("embedded:", name="test")
     try:
-        return isinstance(message_signing(load_config({}, environ), *services)(transport), SignedTransport)
+        return isinstance(message_signing(load_config({}, environ), *services)(transport, utc_now), SignedTransport)
     finally:
         transport.close()
 
