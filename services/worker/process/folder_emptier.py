@@ -45,7 +45,7 @@ class FolderEmptier:
 
     def end_left(self, run: str) -> None:
         """End what is left of the processes of a root run without an attempt, if it has a user of its own."""
-        with suppress(GuardianLost):
+        with suppress(GuardianLost, TimeoutError):  # a busy guardian ends no worker
             self._users.end_left(run)
 
     def __call__(self, uid: int, folder: Path) -> None:

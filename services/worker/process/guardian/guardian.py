@@ -46,6 +46,7 @@ from typing import Any
 from services.worker.process.guardian.cgroups import AskedGroups, StepGroups, limit_reached
 from services.worker.process.guardian.cleanups import run_cleanups
 from services.worker.process.guardian.find_program import find_program
+from services.worker.process.guardian.killed_spawners import KilledSpawners, kill_all_of
 from services.worker.process.guardian.process_tree import KILL_TRIES_S, MARK, PAUSE_S, KeptTree, ProcessTree, kill_each
 from services.worker.process.guardian.remembered_tree import RememberedTree, spawner_mark
 from shared.system.proc import has_open
@@ -57,6 +58,7 @@ _HEADER = struct.Struct(">I")
 _FDS = 3
 _UMASK = 0o027
 """The umask of a step with a user of its own. The group has no member but the worker, which reads the step's files."""
+_MOST_REAPED = 200
 _CPU_GRACE_S = 5
 """A process that ignores SIGXCPU is killed after this much more CPU time."""
 
@@ -81,7 +83,7 @@ class Guardian:
         self._portable = portable
         self._tree: ProcessTree = RememberedTree() if portable else KeptTree()
         self._spawners: dict[int, int] = {}  # by pid: the user
-        self._killed_spawners: set[int] = set()
+        self._killed_spawners = KilledSpawners(self._tree, portable=portable)
         self._pids: dict[int, int] = {}
         self._ids: dict[int, int] = {}
         self._wills: dict[int, dict[str, Any]] = {}
@@ -292,39 +294,37 @@ class Guardian:
             time.sleep(PAUSE_S)
             self._reap()
             left = self._tree.left_by(mine, self._spawners.keys() - mine)
+        if mine and not self._portable:
+            kill_all_of(uid)
         return len(left)
-
-    def _kill_orphans(self) -> None:
-        """Kill what killed spawners left. If portable, there is no second time: no orphan of them is reaped here."""
-        give_up = time.monotonic() + KILL_TRIES_S
-        while victims := self._tree.left_by(self._killed_spawners, self._spawners.keys()):
-            kill_each(victims)
-            if not self._portable or time.monotonic() > give_up:
-                return
-            time.sleep(PAUSE_S)
 
     def _reap(self) -> bool:
         """Reap ended children, including adopted ones; return whether any child is left."""
-        while True:
+        adopted = False
+        # Not all: a step may fork without end, and each of its processes may end at once.
+        for _ in range(_MOST_REAPED):
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
                 return False
             if pid == 0:
-                return True
+                break
             name = self._ids.pop(pid, None)
             if name is None:
-                # A spawner that ended by itself has left nothing.
-                if pid in self._spawners and status != 0:
-                    self._killed_spawners.add(pid)
-                self._spawners.pop(pid, None)
-                if self._killed_spawners:
-                    self._kill_orphans()
+                adopted, uid = True, self._spawners.pop(pid, 0)
+                if uid and status:  # a spawner that ended by itself has left nothing
+                    self._killed_spawners.add(pid, uid)
                 continue
             del self._pids[name]
             code = os.waitstatus_to_exitcode(status)
             facts = {"limit": self._end_group(pid), "orphans": bool(self._orphans())}
             self._send({"id": name, "pid": pid, **({"code": code} if code >= 0 else {"signal": -code}), **facts})
+        else:
+            with contextlib.suppress(BlockingIOError):
+                os.write(self._wake_w, b"+")
+        if adopted:
+            self._killed_spawners.end_left(self._spawners)
+        return True
 
     def _orphans(self) -> set[int]:
         return self._tree.orphans(self._ids.keys() | self._spawners.keys())
