@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import jwt
 import pytest
 
 from services.api.auth.oidc import PROOF_COOKIE, TOKEN_COOKIE
@@ -41,3 +42,22 @@ def test_a_login_ends_when_the_whitelist_changes(provider: OidcProvider) -> None
 
     assert before.identify(cookies) is not None
     assert after.identify(cookies) is None
+
+
+def test_a_token_that_names_no_key_needs_the_only_one_for_signatures(
+    provider: OidcProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claims = jwt.decode(provider.id_token(), options={"verify_signature": False})
+    unnamed = jwt.encode(claims, provider._key, "RS256")
+    (own,) = provider._keys()["keys"]
+    provider.rotate()
+    (other,) = provider._keys()["keys"]
+
+    def accepted(*keys: dict[str, str]) -> bool:
+        monkeypatch.setattr(provider, "_keys", lambda: {"keys": keys})
+        return client_of(provider.issuer).identify({TOKEN_COOKIE: unnamed}) is not None
+
+    assert accepted(own)
+    assert accepted(own, {**other, "use": "enc"})
+    assert not accepted(own, other)
+    assert not accepted({**own, "use": "enc"})
