@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import stat
 import threading
 from pathlib import Path
 
@@ -123,6 +124,28 @@ def test_the_last_report_is_confirmed_or_else_spooled_with_its_trace(tmp_path: P
     reporter.start()
     eventually(lambda: delivered == ["run:1:0"])
     reporter.stop()
+
+
+def test_a_spooled_report_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    fsync, rename = os.fsync, Path.rename
+
+    def synced(fd: int) -> None:
+        fsync(fd)
+        done.append("synced the folder" if stat.S_ISDIR(os.fstat(fd).st_mode) else "synced the file")
+
+    def renamed(path: Path, target: Path) -> Path:
+        done.append("renamed the file")
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "rename", renamed)
+    reporter = Reporter(EmbeddedTransport(None), tmp_path, lambda _token: None)
+
+    assert reporter.finish(_last_report(), EVENTS).result(PATIENCE_S) is False
+    assert done == ["synced the file", "renamed the file", "synced the folder"]
 
 
 def test_a_last_report_that_no_thread_can_spool_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
