@@ -14,7 +14,7 @@ from tests.harness.procs import clean_environment
 from tests.harness.reaper import forget, spawn
 
 _SERVER = """
-import os, sys
+import os, signal, sys
 
 from services.api.serving.greenlets import become_green
 
@@ -23,7 +23,7 @@ from services.api.serving.gunicorn_server import run_gunicorn
 
 def run_for_ever():
     while True:
-        pass
+        signal.pause()  # holds up the process as a computation would, but no other test
 
 def app(environ, start_response):
     if environ["PATH_INFO"] == "/hang":
