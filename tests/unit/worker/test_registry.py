@@ -3,6 +3,8 @@
 import time
 
 from services.worker.attempt.registry import AttemptRegistry
+from services.worker.process.outcome import StopKind
+from services.worker.process.supervisor import StopRequest
 
 
 def test_quiet_counts_from_now_also_if_nothing_runs() -> None:
@@ -34,3 +36,30 @@ def test_a_step_that_a_chain_gave_up_is_listed_until_that_is_reported() -> None:
     registry.delivered("a")
     assert registry.tokens() == ()
     assert registry.wait_idle(0)
+
+
+def test_a_copy_of_a_task_begins_nothing() -> None:
+    registry = AttemptRegistry()
+    assert isinstance(registry.begin("t"), StopRequest)
+    assert registry.begin("t") is None
+    registry.end("t", reported=True)
+    assert registry.begin("t") is None
+
+
+def test_a_chain_goes_on_only_to_a_step_that_is_new_here_and_not_to_be_stopped() -> None:
+    registry = AttemptRegistry()
+    registry.begin("a")
+    registry.begin("running")
+    registry.begin("ended")
+    registry.end("ended", reported=True)
+    registry.stop("stopped", StopKind.STOP)
+    assert [registry.go_on("a", each) for each in ("running", "ended", "stopped")] == [None] * 3
+    assert isinstance(registry.go_on("a", "b"), StopRequest)
+
+    # The worker stops, but the end of this attempt is not requested: it began after that.
+    registry.end("a", reported=True)
+    registry.end("b", reported=True)
+    registry.begin("c")
+    registry.stop_all(StopKind.SHUTDOWN)
+    registry.begin("d")
+    assert registry.go_on("d", "e") is None
