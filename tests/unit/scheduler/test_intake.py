@@ -14,7 +14,7 @@ from shared.contracts.commands import Command, DrainWorker, ResumeWorker, StartR
 from shared.contracts.events import AttemptStarted, Event
 from shared.contracts.markers import Marker
 from shared.errors import RowsLocked
-from shared.transport.base import COMMANDS, EVENTS, Outgoing
+from shared.transport.base import COMMANDS, EVENTS, Delivery, Outgoing
 from shared.transport.embedded.transport import EmbeddedTransport
 from tests.harness.eventually import eventually
 
@@ -96,6 +96,25 @@ def test_under_a_backlog_of_full_batches_the_mark_moves(rig: Rig) -> None:
     eventually(lambda: len(rig.database.recorded) >= 30)
     assert rig.intake.recorded_through_s > began_s
     rig.database.after = lambda: None
+
+
+def test_a_message_is_settled_after_the_commit_and_not_before(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[Delivery] = []
+    at_commit: list[bool] = []
+    take = rig.consumer.take
+
+    def noted(limit: int, timeout_s: float) -> list[Delivery]:
+        found = take(limit, timeout_s)
+        taken.extend(found)
+        return found
+
+    monkeypatch.setattr(rig.consumer, "take", noted)
+    rig.database.after = lambda: at_commit.extend(each.held for each in taken)
+    rig.send("run", "t1")
+    rig.thread.start()
+
+    eventually(lambda: [each.held for each in taken] == [False])
+    assert at_commit == [True]
 
 
 def test_a_marker_is_answered_when_it_comes_and_counts_as_no_event(rig: Rig) -> None:
