@@ -327,9 +327,8 @@ def test_an_index_is_made_while_others_write_and_again_if_that_failed(
 
 @pytest.mark.parametrize("empty_url", ["postgres"], indirect=True)
 def test_others_use_a_table_while_a_revision_waits_for_a_long_reader(
-    empty_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    empty_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("shared.store.migrate._OTHERS_TURN_S", 0.5)
     migrate(empty_url, scripts=_scripts_until(tmp_path, "0049"))
     engine = open_engine(empty_url)
     backup = open_engine(empty_url, application_name="backup").connect()

@@ -170,9 +170,7 @@ def test_a_draining_worker_reports_the_steps_that_it_stopped(either_rig: Rig) ->
     eventually(lambda: _marked(either_rig.worker.incarnation) == [])  # a killed process needs a moment to end
 
 
-def test_a_draining_worker_waits_for_its_steps_and_takes_the_next_ones_of_their_runs_but_no_new_runs(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_draining_worker_goes_on_with_its_runs_and_begins_none(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.worker.main._BETWEEN_STEPS_S", 0.5)
     rig.give(task(command("touch begun; while [ ! -e go ]; do sleep 0.02; done"), token="one"))
     # Its start is reported before its task is settled, and a task that is not goes back to the broker.
