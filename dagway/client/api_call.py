@@ -34,10 +34,11 @@ def path_of(*parts: str | int) -> str:
     """Return the path of these parts, each after a slash.
 
     Raises:
-        ValueError: a part is ``.`` or ``..``, which httpx would resolve: the request would be for something else.
+        ValueError: a part is empty, or ``.`` or ``..``, which httpx would resolve: the request would be for something
+            else.
     """
-    if dots := {".", ".."}.intersection(map(str, parts)):
-        raise ValueError(f"{dots.pop()!r} cannot be a name or an id")
+    if wrong := {"", ".", ".."}.intersection(map(str, parts)):
+        raise ValueError(f"{wrong.pop()!r} cannot be a name or an id")
     return "".join(f"/{quote(str(part), safe='')}" for part in parts)
 
 

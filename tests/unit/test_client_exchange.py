@@ -285,8 +285,8 @@ def test_names_are_quoted_and_absent_parameters_left_out() -> None:
     assert stop.path == "/dag-runs/a%2Fb%20%C3%BC/r%3F1/stop"
 
 
-def test_a_name_of_dots_makes_no_request_for_something_else() -> None:
-    for name in (".", ".."):
+def test_a_name_that_is_empty_or_of_dots_makes_no_request_for_something_else() -> None:
+    for name in ("", ".", ".."):
         with pytest.raises(ValueError, match="cannot be a name or an id"):
             calls.delete_dag(name)
         with pytest.raises(ValueError, match="cannot be a name or an id"):

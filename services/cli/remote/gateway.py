@@ -57,10 +57,11 @@ def path(*parts: str) -> str:
     """Return a path of the API: the parts, quoted and joined by slashes.
 
     Raises:
-        GatewayError: a part is ``.`` or ``..``, which urllib3 would resolve: the request would be for something else.
+        GatewayError: a part is empty, or ``.`` or ``..``, which urllib3 would resolve: the request would be for
+            something else.
     """
-    if dots := {".", ".."}.intersection(parts):
-        raise GatewayError(f"{dots.pop()!r} cannot be a name or an id")
+    if wrong := {"", ".", ".."}.intersection(parts):
+        raise GatewayError(f"{wrong.pop()!r} cannot be a name or an id")
     return "".join(f"/{quote(part, safe='')}" for part in parts)
 
 
