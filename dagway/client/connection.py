@@ -8,6 +8,7 @@ import httpx
 
 from dagway.client.errors import ClientError
 from dagway.client.exchange import HttpAnswer, connection_failed
+from shared.settings.readers import header_value
 
 __all__ = [
     "API",
@@ -42,6 +43,11 @@ def settings_of(url: str, *, token: str, basic: tuple[str, str] | None, ca_file:
     """
     if token and basic:
         raise ValueError("give a token or a user name with a password, not both")
+    for name, text in (("token", token), ("workspace", workspace)):
+        try:
+            header_value(text)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     if workspace:
         headers["X-Dagway-Workspace"] = workspace

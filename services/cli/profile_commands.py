@@ -1,5 +1,6 @@
 """``dagway config``: show and change profiles."""
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from services.cli.remote.connecting import find_connection
 from services.cli.settings import options_of
 from shared.errors import ConfigInvalid
 from shared.settings.config import environment
-from shared.settings.readers import gateway_url
+from shared.settings.readers import gateway_url, header_value
 
 __all__ = ["config_command"]
 
@@ -88,12 +89,12 @@ def set_profile(
     if old is None and not url:
         raise click.UsageError("a new profile needs --url")
     given = {
-        "url": _url(url) if url else None,
-        "token": _secret(token_file),
+        "url": _checked("--url", gateway_url, url or None),
+        "token": _checked("--token-file", header_value, _secret(token_file)),
         "username": username,
         "password": _secret(password_file),
         "ca_file": str(Path(ca_file).resolve()) if ca_file else None,
-        "workspace": workspace,
+        "workspace": _checked("--workspace", header_value, workspace),
     }
     changes = {field: value for field, value in given.items() if value is not None}
     if old is not None and changes.get("url", old.url) != old.url and "token" not in changes and _kind(old) != "none":
@@ -131,11 +132,11 @@ def _existing(name: str) -> tuple[Path, Profiles]:
     return where, profiles
 
 
-def _url(text: str) -> str:
+def _checked(option: str, read: Callable[[str], str], text: str | None) -> str | None:
     try:
-        return gateway_url(text)
+        return None if text is None else read(text)
     except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--url") from error
+        raise click.BadParameter(str(error), param_hint=option) from error
 
 
 def _secret(file: Any) -> str | None:

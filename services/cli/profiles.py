@@ -18,7 +18,7 @@ from shared.errors import ConfigInvalid
 from shared.language.issues import Issues, did_you_mean
 from shared.language.yaml.reader import read_yaml
 from shared.private_files import private_file, private_folder
-from shared.settings.readers import gateway_url
+from shared.settings.readers import gateway_url, header_value
 
 __all__ = ["Profile", "Profiles", "profiles_path", "read_profiles", "write_profiles"]
 
@@ -96,10 +96,12 @@ def _profile(found: Mapping[str, Any], where: str) -> Profile:
     values = {name: _text(found, name, f"{where}.") for name in _FIELDS}
     if not values["url"]:
         raise ValueError(f"{where}.url: must be set")
-    try:
-        return Profile(**{**values, "url": gateway_url(values["url"])})
-    except ValueError as error:
-        raise ValueError(f"{where}.url: {error}") from error
+    for name, read in (("url", gateway_url), ("token", header_value), ("workspace", header_value)):
+        try:
+            values[name] = read(values[name])
+        except ValueError as error:
+            raise ValueError(f"{where}.{name}: {error}") from error
+    return Profile(**values)
 
 
 def _map(value: Any, where: str) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ from shared.settings.readers import (
     folder,
     front_end_folder,
     gateway_url,
+    header_value,
     host_names,
     limits,
     one_of,
@@ -189,7 +190,7 @@ OPTIONS = (
     ),
     Option(
         "DAGWAY_AUTH_TOKEN",
-        str,
+        header_value,
         GATEWAY,
         "Bearer token that gives a request the role admin (none)",
         secret=True,
@@ -311,6 +312,6 @@ OPTIONS = (
         CLIENT,
         "profile with the URL and credentials of a gateway, see dagway config (the profile in use)",
     ),
-    Option("DAGWAY_WORKSPACE", str, CLIENT, "workspace that commands use (the default workspace)"),
+    Option("DAGWAY_WORKSPACE", header_value, CLIENT, "workspace that commands use (the default workspace)"),
     Option("DAGWAY_FAULTS", str, EVERY, "for tests only: points at which the process kills itself (none)"),
 )

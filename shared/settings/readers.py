@@ -27,6 +27,7 @@ __all__ = [
     "front_end_folder",
     "gateway_url",
     "group_roles",
+    "header_value",
     "host_names",
     "labels",
     "limits",
@@ -49,6 +50,7 @@ __all__ = [
 ]
 
 _LABEL = re.compile(rf"[A-Za-z0-9_./-]{{1,{MOST_LABEL_CHARS}}}")
+_NO_HEADER = re.compile(r"[\x00-\x1f\x7f]|[^\x00-\xff]")
 _TIME = re.compile(r"(?:(\d{1,5})h)?(?:(\d{1,7})m)?(?:(\d{0,9}\.?\d{1,9})s?)?")
 
 
@@ -288,6 +290,13 @@ def host_names(text: str) -> tuple[str, ...]:
         if not re.fullmatch(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?", name):
             raise ValueError(f"{name!r} is not a host name such as flows.example.org, without a scheme or a port")
     return names
+
+
+def header_value(text: str) -> str:
+    """Return a text that a request can carry in a header. The error does not show it: it may be a secret."""
+    if _NO_HEADER.search(text):
+        raise ValueError("there is a line break or another character in it that no request can carry")
+    return text
 
 
 def gateway_url(text: str) -> str:

@@ -292,3 +292,9 @@ def test_a_name_that_is_empty_or_of_dots_makes_no_request_for_something_else() -
         with pytest.raises(ValueError, match="cannot be a name or an id"):
             calls.stop("a", name)
     assert calls.dag("...").path == "/dags/..."
+
+
+def test_a_token_that_no_request_can_carry_is_refused_and_not_shown() -> None:
+    with pytest.raises(ValueError, match="^token: there is a line break") as refused:
+        Client("http://127.0.0.1:1", token="s3cret\n")
+    assert "s3cret" not in str(refused.value)

@@ -108,6 +108,13 @@ def test_a_secret_can_be_in_a_file_that_a_variable_names(tmp_path: Path) -> None
         load_config({}, {"DAGWAY_AUTH_TOKEN_FILE": str(file)})
 
 
+def test_a_token_that_no_request_can_carry_is_refused_and_not_shown() -> None:
+    for text in ("s3cret\n", "s3cret\nx", "s3cret☃"):
+        with pytest.raises(ConfigInvalid, match="^DAGWAY_AUTH_TOKEN: there is a line break or") as refused:
+            load_config({}, {"DAGWAY_AUTH_TOKEN": text})
+        assert "s3cret" not in str(refused.value)
+
+
 def test_what_could_be_a_secret_is_marked_as_one() -> None:
     words = ("PASSWORD", "SECRET", "TOKEN", "_KEYS", "AMQP_URL", "DATABASE_URL", "REMOTE_NODES")
     named = {option.env for option in OPTIONS if any(word in option.env for word in words)}

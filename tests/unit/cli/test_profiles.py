@@ -96,6 +96,7 @@ def test_profiles_are_read_as_written_and_only_by_their_owner(tmp_path: Path) ->
         ("profiles: {a: {token: x}}", "profiles.a.url: must be set"),
         ("profiles: {a: {url: x, tokn: y}}", "profiles.a: unknown field 'tokn' .did you mean \"token\"?"),
         ("profiles: {a: {url: 'http://u:p@x'}}", "must have no user or password"),
+        ('profiles: {a: {url: x, token: "b\\n"}}', "profiles.a.token: there is a line break"),
         ("use: b", "use: there is no profile 'b'"),
         ("{", "line 2, column 1: invalid YAML"),
     ],
@@ -132,6 +133,8 @@ def test_the_commands_for_profiles(tmp_path: Path) -> None:
     assert said("remove", "b") == "profile b removed\n"
     assert "there is no profile 'b'" in said("use", "b")
     assert "a new profile needs --url" in said("set", "c")
+    assert "there is a line break" in said("set", "a", "--token-file", "-", stdin="two\nlines\n")
+    assert said("list").splitlines()[1:] == ["a        http://other  none"]
 
 
 @pytest.mark.parametrize("command", [["drain", "w1"], ["resume", "w1"]], ids=" ".join)
