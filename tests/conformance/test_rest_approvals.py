@@ -294,3 +294,19 @@ def test_a_step_set_to_waiting_by_hand_is_approved_in_a_run_that_is_over(live: L
     assert live.post(f"{path}/a/approve")["resumed"] is True
     found = live.until("over", run_id, 4)
     assert (step(found, "a")["doneCount"], step(found, "b")["doneCount"]) == (3, 1)
+
+
+def test_a_run_whose_question_was_closed_by_hand_says_how_it_goes_on(live: Live) -> None:
+    live.dag("closed", "steps:\n  - name: ok\n    type: hitl\n  - name: after\n    command: echo after\n")
+    run_id = live.start("closed")
+    assert not live.until("closed", run_id, 7).get("waitingFor")
+    path = f"/dag-runs/closed/{run_id}"
+    assert "approve or reject it" in live.ask("POST", f"{path}/stop").json["message"]
+    assert live.ask("PATCH", f"{path}/steps/ok/status", {"status": 4}).status_code == 200
+
+    found = live.run("closed", run_id)
+    assert (found["status"], found["waitingFor"][:8]) == (7, "a retry,")
+    assert "waits for a retry" in live.ask("POST", f"{path}/stop").json["message"]
+    live.post(f"{path}/retry", {"dagRunId": run_id})
+    found = live.until("closed", run_id, 4)
+    assert (step(found, "after")["status"], found.get("waitingFor", "")) == (4, "")

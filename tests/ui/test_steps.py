@@ -190,3 +190,18 @@ def test_back_leads_to_where_a_list_was_left(look: Look, system: Embedded) -> No
         page.go_forward()
         expect(page.locator("main dl")).to_be_visible()
         assert page.evaluate("scrollY") == 0
+
+
+def test_a_run_whose_question_was_closed_by_hand_can_be_retried(look: Look, system: Embedded) -> None:
+    system.client.create("closed-by-hand", "steps: [{name: ok, type: hitl}, {name: after, command: echo after}]\n")
+    system.client.start("closed-by-hand")
+    system.client.until("waiting", "closed-by-hand")
+    with look("#/runs/closed-by-hand/r1?step=ok") as page:
+        again = page.get_by_role("button", name="Retry", exact=True)
+        mark = page.get_by_role("button", name="Mark as succeeded")
+        expect(mark).to_be_visible()
+        expect(again).to_have_count(0)
+        mark.click()
+        expect(page.locator(".call.reason")).to_contain_text("Waiting: a retry")
+        again.click()
+        expect(page.locator("main .heading").get_by_role("status")).to_contain_text("succeeded")

@@ -8,16 +8,28 @@ from services.api.run_details.idle import idle_reasons
 from services.api.run_details.node_reasons import node_reason
 from services.api.run_details.reasons import queued_reasons
 from shared.language.model import Dag
-from shared.status import RunStatus
+from shared.status import NodeStatus, RunStatus
 from shared.store.reads.reader import RunRow
 
 __all__ = ["nodes_wait_for", "runs_wait_for"]
 
+_RETRY = "a retry, because the status of the step that waited for approval was set by hand"
+
 
 def runs_wait_for(deps: Deps, runs: Sequence[RunRow], now: datetime) -> dict[str, str]:
-    """Return, by run key, what the runs in ``runs`` wait for that are queued, or running without a running step."""
+    """Return, by run key, what the runs in ``runs`` wait for that are queued, or running without a running step.
+
+    And of those whose nodes were read, what one waits for that has no question left.
+    """
     queued = queued_reasons(deps, [run for run in runs if run.status is RunStatus.QUEUED], now)
-    return {**idle_reasons(deps, runs, now), **queued}
+    return {**idle_reasons(deps, runs, now), **queued, **{run.run_key: _RETRY for run in runs if _asks_nothing(run)}}
+
+
+def _asks_nothing(run: RunRow) -> bool:
+    """Return whether a person has set the status of each step that waited for approval."""
+    nodes = run.nodes or ()
+    waits = any(node.status is NodeStatus.WAITING for node in nodes)
+    return run.status is RunStatus.WAITING and bool(nodes) and not waits
 
 
 def nodes_wait_for(deps: Deps, run: RunRow, dag: Dag | None, now: datetime) -> dict[int, str]:

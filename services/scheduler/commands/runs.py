@@ -28,7 +28,7 @@ from shared.contracts import commands as c
 from shared.contracts.commands import BEGUN
 from shared.errors import InvalidInput, NotFound
 from shared.language.snapshot import make_snapshot
-from shared.status import RunStatus
+from shared.status import NodeStatus, RunStatus
 from shared.workspaces import plain_name, stored_name
 
 __all__ = ["HANDLERS"]
@@ -122,7 +122,9 @@ def _stop(batch: Batch, command: c.StopRun) -> dict[str, Any]:
     if run.status is RunStatus.WAITING:
         # The core could stop it, as it does when the parent run is stopped. But a user who stops a waiting run most
         # likely wants to approve or reject it, so the API refuses.
-        raise NotRunning(f"Run {run.dag_run_id!r} waits for approval: approve or reject it")
+        waits = any(node.status is NodeStatus.WAITING for node in run.nodes)
+        way_out = "waits for approval: approve or reject it" if waits else "waits for a retry"
+        raise NotRunning(f"Run {run.dag_run_id!r} {way_out}")
     apply_to_run(batch, run, Stop(command.by))
     return {}
 

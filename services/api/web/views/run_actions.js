@@ -53,11 +53,13 @@ export function runActions(page, state, changed) {
     return answer;
   }, { button: event.target, done: "Started again, with the same parameters." });
 
+  // One whose question was answered by setting the status of its step goes on by a retry only.
+  const asks = label === "waiting" && run.nodes.some((node) => node.statusLabel === "waiting");
   // With keys, so that no button becomes another one under the finger of who is about to press it.
   return h("div", { class: "actions" },
     label === "running" && h("button", { type: "button", class: "danger", key: "stop", onclick: stop }, "Stop"),
     label === "queued" && h("button", { type: "button", class: "danger", key: "dequeue", onclick: withdraw }, "Dequeue"),
-    !moves(label) && label !== "waiting" && h("button", { type: "button", key: "retry", onclick: retry, disabled: state.justEnded, title: "Runs again, in this run, the steps that did not succeed" }, "Retry"),
+    !moves(label) && !asks && h("button", { type: "button", key: "retry", onclick: retry, disabled: state.justEnded, title: "Runs again, in this run, the steps that did not succeed" }, "Retry"),
     h("button", { type: "button", key: "copy", onclick: () => copyDialog({ ...run, name }, settings.auth !== "none") }, "Copy as…"),
     compare,
     h("button", { type: "button", key: "again", onclick: again, title: "A new run with the same parameters" }, "Run again"));
