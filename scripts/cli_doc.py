@@ -40,9 +40,9 @@ dagway ls --profile production
 ## Output
 
 Tables are for people and never truncated. `--json` prints what the API returns; commands that follow something print
-one JSON object per line. Colours appear on a terminal only, and not if the variable `NO_COLOR` is set. Results go to
-standard output, remarks and progress to standard error. A line that a step wrote over several times, such as a bar of
-progress, is shown on a terminal as it was last; a file or another program gets all of it.
+one JSON object per line. Colours appear on a terminal only, and not if the variable `NO_COLOR` is set or `TERM` is
+`dumb`. Results go to standard output, remarks and progress to standard error. A line that a step wrote over several
+times, such as a bar of progress, is shown on a terminal as it was last; a file or another program gets all of it.
 
 A request is repeated for some seconds if the gateway does not answer. Writes have an idempotency key, so a
 repetition has no second effect. If the server has stored a write but no scheduler has carried it out yet, the

@@ -49,8 +49,8 @@ _COLOURS = {
 
 
 def on_terminal() -> bool:
-    """Return whether standard output is a terminal."""
-    return sys.stdout.isatty()
+    """Return whether standard output is a terminal that knows colours and can be drawn on, as that of Emacs cannot."""
+    return sys.stdout.isatty() and environment().get("TERM") != "dumb"
 
 
 def _colourful() -> bool:
@@ -83,7 +83,7 @@ def echo_output(line: str, *, head: str = "", err: bool = False) -> None:
 
     A terminal gets it as ``line_as_shown``; a file or another program gets all of it but the colours.
     """
-    shown = sys.stderr.isatty() if err else on_terminal()
+    shown = (sys.stderr if err else sys.stdout).isatty()
     click.echo(harmless(head) + line_as_shown(line) if shown else head + line, err=err)
 
 

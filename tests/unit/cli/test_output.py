@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from services.cli.output.harmless import harmless, line_as_shown
 from services.cli.output.run_page import run_lines
 from services.cli.output.tables import table, width
-from services.cli.output.terminal import echo_json, echo_line_json, echo_output, echo_table
+from services.cli.output.terminal import echo_json, echo_line_json, echo_output, echo_table, on_terminal, status_text
 from services.cli.output.times import duration, seconds_between, short_time
 from services.cli.remote.dagu_flags import dag_name, params_text
 from services.cli.remote.watching import active_lines
@@ -141,7 +141,7 @@ def test_tables_and_json_have_no_text_that_acts_on_a_terminal(capsys: pytest.Cap
 def test_what_a_step_wrote_is_changed_on_a_terminal_only(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *, terminal: bool
 ) -> None:
-    monkeypatch.setattr("services.cli.output.terminal.on_terminal", lambda: terminal)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
     echo_output("10%\r20%\r", head="load | ")
 
     assert capsys.readouterr().out == ("load | 20%" if terminal else "load | 10%\r20%\r") + "\n"
@@ -150,7 +150,7 @@ def test_what_a_step_wrote_is_changed_on_a_terminal_only(
 def test_the_name_of_a_step_before_its_output_does_not_act_on_the_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.cli.output.terminal.on_terminal", lambda: True)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     echo_output("hi", head="a\x1b]52;c;eA==\x07 | ")
 
     assert capsys.readouterr().out == r"a\x1b]52;c;eA==\x07 | hi" + "\n"
@@ -184,3 +184,15 @@ def test_one_active_run_is_one_run() -> None:
 
     assert next(active_lines([one])).startswith("1 active run, ")
     assert next(active_lines([one, one])).startswith("2 active runs, ")
+
+
+@pytest.mark.parametrize(("term", "drawn"), [("xterm", True), ("dumb", False)])
+def test_a_terminal_that_cannot_be_drawn_on_gets_lines_without_colours(
+    monkeypatch: pytest.MonkeyPatch, term: str, drawn: bool
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", term)
+
+    assert on_terminal() is drawn
+    assert ("\x1b" in status_text("failed")) is drawn
