@@ -41,14 +41,14 @@ def _queues(snapshot: StoreSnapshot) -> Iterator[Violation]:
     spans_by_queue, callers = _spans(snapshot, since)
     for queue, spans in spans_by_queue.items():
         limit, changed_at = known.get(queue, (None, None))
-        for admission, running, allowed in admissions_over(limit, spans, callers, snapshot.grace):
-            if admission.since >= max(since, changed_at or since):
-                yield Violation(
-                    f"{running} runs of queue {queue} ran at {admission.since:%Y-%m-%d %H:%M:%S} UTC, its limit is "
-                    f"{allowed}",
-                    {"queue": queue, "run_key": admission.run_key},
-                )
-                break
+        judged_from = max(since, changed_at or since)
+        for admission, running, allowed in admissions_over(limit, spans, callers, snapshot.grace, since=judged_from):
+            yield Violation(
+                f"{running} runs of queue {queue} ran at {admission.since:%Y-%m-%d %H:%M:%S} UTC, its limit is "
+                f"{allowed}",
+                {"queue": queue, "run_key": admission.run_key},
+            )
+            break
 
 
 def _spans(

@@ -33,22 +33,29 @@ class RunningTime:
 
 
 def admissions_over(
-    limit: int | None, spans: Sequence[RunningTime], callers: Mapping[str, str | None], margin: timedelta
+    limit: int | None,
+    spans: Sequence[RunningTime],
+    callers: Mapping[str, str | None],
+    margin: timedelta,
+    *,
+    since: datetime,
 ) -> Iterator[tuple[RunningTime, int, int]]:
     """Yield each admission at which too many runs of a queue ran, oldest first, with how many ran and how many may.
 
     ``limit``: that of the queue, or ``None`` if each run has its own. ``callers``: by the key of a run, the key of the
-    run that called it, also in another queue.
+    run that called it, also in another queue. ``since``: earlier admissions are not judged.
     """
     least = limit if limit is not None else min((span.limit for span in spans), default=1)
-    for admission in _perhaps_over(spans, margin, max(1, least)):
+    for admission in _perhaps_over(spans, margin, max(1, least), since):
         running = _without_lenders(spans, callers, admission.since, margin)
         allowed = limit if limit is not None else max((span.limit for span in running), default=1)
         if len(running) > max(1, allowed) and not _may_have_borrowed(admission, spans, callers, margin):
             yield admission, len(running), allowed
 
 
-def _perhaps_over(spans: Iterable[RunningTime], margin: timedelta, limit: int) -> Iterator[RunningTime]:
+def _perhaps_over(
+    spans: Iterable[RunningTime], margin: timedelta, limit: int, since: datetime
+) -> Iterator[RunningTime]:
     """Yield the admissions at which more than ``limit`` runs ran, with those that lent their places, oldest first.
 
     It is one pass: to judge each admission among all runs of a day would take hours for a busy queue.
@@ -62,7 +69,7 @@ def _perhaps_over(spans: Iterable[RunningTime], margin: timedelta, limit: int) -
             begun += 1
         while ends and ends[0] <= admission.since + margin:
             heappop(ends)
-        if admission.admitted and len(ends) > limit:
+        if admission.admitted and admission.since >= since and len(ends) > limit:
             yield admission
 
 
