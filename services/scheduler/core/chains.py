@@ -86,10 +86,7 @@ def go_on(draft: Draft, event: AttemptFinished) -> None:
     ):
         draft.effects.extend(turn_away(draft, event, "stale token").effects)
         return
-    ended_at = max(
-        event.at, draft.nodes[event.node].started_at or event.at
-    )  # the worker's clock may have been set back
-    draft.open_next_in_chain(idx, start.token, event.worker_id, ended_at)
+    draft.open_next_in_chain(idx, start.token, event.worker_id, event.at)
     begin(draft, _started(event, start, idx), start.at)
     # The step ended before the next one began, whenever that was recorded.
     draft.set_node(event.node, finished_at=draft.nodes[idx].started_at)

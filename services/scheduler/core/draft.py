@@ -124,7 +124,7 @@ class Draft:
 
         ``token`` is the one that the worker has for the step; see ``chains``.
         """
-        self._open(idx, OpenAttempt(token, AttemptState.DISPATCHED, min(at, self.now), worker_id), {})
+        self._open(idx, OpenAttempt(token, AttemptState.DISPATCHED, at, worker_id), {})
 
     def _open(self, idx: int, attempt: OpenAttempt, changes: Mapping[str, Any]) -> None:
         node = self.nodes[idx]

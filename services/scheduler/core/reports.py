@@ -1,6 +1,7 @@
 """Applies reports on the end of attempts, and the loss of workers and tasks, to a run."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 from services.scheduler.core import approvals, children, follow_ups
 from services.scheduler.core.chains import go_on, turn_away
@@ -8,7 +9,7 @@ from services.scheduler.core.conclude import STATUS, End, conclude
 from services.scheduler.core.decision import Halt, Ignored
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import AttemptLost, TaskBarred, TaskUndelivered
-from services.scheduler.core.model import Node
+from services.scheduler.core.model import Node, OpenAttempt
 from services.scheduler.core.plan import FOLLOW_UP, HANDLER, PREPARE, STEP
 from services.scheduler.core.starts import began_at, begin, held_by, record
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, Doubt
@@ -29,19 +30,19 @@ def finished(draft: Draft, event: AttemptFinished) -> Ignored | None:
         return turn_away(draft, event, "stale token")
     if node.attempt.state is AttemptState.RUNNING and not held_by(node.attempt, event):
         return turn_away(draft, event, "held by another")
+    event = _by_our_clock(draft, node, node.attempt, event)
     if node.attempt.state is AttemptState.DISPATCHED:
         # This report overtook the report of the start. The run's history must be the same in both orders.
         begin(draft, event, event.started_at)
-    started_at = began_at(draft, draft.nodes[event.node], event.started_at)
     draft.close_attempt(
         event.node,
         AttemptState.FINISHED,
         outcome=event.outcome,
         exit_code=event.exit_code,
         error=event.error,
-        started_at=started_at,
+        started_at=event.started_at,
         log_bytes=event.log_bytes,
-        ended_at=min(max(event.at, started_at), draft.now),
+        ended_at=event.at,
     )
     if event.shutdown and not draft.run.stop_reason and _runs_again_after_shutdown(draft, node):
         _run_again(draft, node, event)
@@ -64,6 +65,13 @@ def finished(draft: Draft, event: AttemptFinished) -> Ignored | None:
     else:
         _executed(draft, node, event, end)
     return None
+
+
+def _by_our_clock(draft: Draft, node: Node, attempt: OpenAttempt, event: AttemptFinished) -> AttemptFinished:
+    """Return the report with times after the attempt's dispatch: its worker's clock tells only how long it took."""
+    took = max(min(event.at - event.started_at, draft.now - attempt.dispatched_at), timedelta(0))
+    started_at = began_at(draft, node, min(event.started_at, draft.now - took))
+    return event.model_copy(update={"started_at": started_at, "at": started_at + took})
 
 
 def _executed(draft: Draft, node: Node, event: AttemptFinished, end: End) -> None:

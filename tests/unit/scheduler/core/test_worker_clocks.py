@@ -1,6 +1,6 @@
 """A worker whose clock is wrong changes no duration and no time limit of its steps."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -44,11 +44,32 @@ def test_a_step_lasts_as_long_as_it_lasted(ahead: timedelta) -> None:
     assert closed.started_at is not None
     assert closed.ended_at is not None
     assert dispatched <= closed.started_at <= closed.ended_at <= stage.now
+    assert closed.ended_at - closed.started_at == 10 * SECOND
+
+
+def test_a_clock_that_is_set_to_the_end_of_all_time_is_no_error() -> None:
+    stage = Stage.begun(make_dag(step("a")))
+    start(stage, "a", timedelta())
+    stage.tell(ending(stage, "a", timedelta(), at=datetime.max.replace(tzinfo=UTC)))
+
+    assert stage.node("a").finished_at == stage.now
 
 
 @wrong_clocks
 def test_in_a_chain_too(ahead: timedelta) -> None:
-    """The clock is set when the first step has begun."""
+    stage = Stage.begun(make_dag(step("a"), step("b", "a")))
+    began = stage.now
+    start(stage, "a", ahead)
+    stage.now += 10 * SECOND
+    following = NextStart(token=token_in_chain(stage.token("a"), stage.node("b").idx), at=stage.now + ahead)
+    stage.tell(ending(stage, "a", ahead, 10 * SECOND, next_start=following))
+
+    assert (stage.node("a").started_at, stage.node("a").finished_at) == (began, stage.now)
+    assert stage.node("b").started_at == stage.now
+
+
+@wrong_clocks
+def test_nor_does_a_clock_that_is_set_within_a_chain(ahead: timedelta) -> None:
     stage = Stage.begun(make_dag(step("a"), step("b", "a")))
     began = stage.now
     start(stage, "a", timedelta())
