@@ -4,11 +4,13 @@
 earlier day. Each release records its own: ``python -m tests.golden``.
 """
 
+import re
 from pathlib import Path
 
 import pytest
 from sqlalchemy import String
 
+from shared.settings.options import OPTIONS
 from shared.store import tables as t
 from tests.golden.code import record_code, unpack_code
 from tests.golden.noted import MESSAGES, SCHEMA, WORDS, current_messages, current_schema
@@ -29,6 +31,16 @@ def test_the_last_release_works_on_the_schema_of_this_version() -> None:
 
 def test_each_version_knows_the_words_that_the_other_stores() -> None:
     assert word_problems(WORDS.read_text().splitlines(), word_lines()) == [], "see ALLOWED in tests/golden/words.py"
+
+
+def test_the_page_on_upgrades_names_every_setting_of_the_last_release_that_is_gone(tmp_path: Path) -> None:
+    tables = unpack_code(tmp_path / "released").rglob("*options.py")
+    released = {name for table in tables for name in re.findall(r'"(DAGWAY_\w+)"', table.read_text())}
+    page = (Path(__file__).parents[2] / "docs/operations/upgrade.md").read_text()
+
+    assert len(released) > len(OPTIONS) / 2
+    # A service refuses to start with a variable that it does not know.
+    assert {name for name in released - {option.env for option in OPTIONS} if f"`{name}`" not in page} == set()
 
 
 def test_every_column_of_words_is_compared() -> None:
