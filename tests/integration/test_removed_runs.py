@@ -2,7 +2,10 @@
 
 import pytest
 
+from shared.clock import utc_now
 from shared.contracts import commands as c
+from shared.contracts.events import LogChunk
+from shared.contracts.tasks import Task
 from shared.store import tables as t
 from shared.store.writes import history
 from tests.conformance.store_rows import add_run
@@ -57,3 +60,40 @@ def test_many_sub_runs_of_a_removed_run_are_deleted_after_the_answer(
     assert stack.start("parent", "r1").outcome == "recorded"
     eventually(lambda: len(stack.rows(t.dag_runs)) == 1)
     assert (stack.run()["dag_name"], stack.run()["root_key"]) == ("parent", None)
+
+
+def test_nothing_is_kept_of_a_log_that_arrives_after_its_run_was_removed(stack: Stack) -> None:
+    """A worker that was cut off sends its reports later; or somebody with a worker's key makes up runs."""
+    stack.scheduler()
+    stack.dag("d", "steps:\n  - name: s\n    command: echo\n")
+    stack.start("d", "removed")
+    late = stack.worker.task()
+    stack.worker.run(late)
+    stack.until("succeeded", "removed")
+    assert stack.ask(c.RemoveRun(dag_name="d", dag_run_id="removed")).outcome == "recorded"
+    stack.start("d", "kept")
+    task = stack.worker.task()
+    of_others = [_chunk(late, seq=2), _chunk(task, seq=1)]
+
+    stack.worker.print(late, b"late\n")
+    stack.worker.finish(late, logs=[_chunk(late, seq=1)])
+    stack.worker.start(task)
+    stack.worker.print(task, b"in time\n")
+    stack.worker.finish(task, logs=of_others)
+    stack.until("succeeded", "kept")
+
+    eventually(lambda: len(stack.rows(t.log_chunks, token=task.token)) == 2)
+    assert {row["token"] for row in stack.rows(t.log_chunks)} == {task.token}
+
+
+def _chunk(task: Task, seq: int) -> LogChunk:
+    return LogChunk(
+        token=task.token,
+        run_key=task.run_key,
+        node=task.node,
+        stream="stdout",
+        seq=seq,
+        offset=0,
+        data=b"more\n",
+        at=utc_now(),
+    )

@@ -39,14 +39,16 @@ def record_events(batch: Batch, events: Sequence[Event], recorded_until: Callabl
     for event in events:
         if isinstance(event, AttemptProgress):
             continue
-        if isinstance(event, AttemptFinished):
-            batch.pending.log_chunks.extend(map(chunk_row, event.logs))
         if batch.runs.get(event.run_key) is None:
+            # Its log is not stored: nothing would ever delete it.
             if isinstance(event, AttemptStarted | AttemptRequested):
                 batch.halt(run_deleted(event, event.token))
             elif isinstance(event, AttemptFinished) and event.next_start is not None:
                 batch.halt(run_deleted(event, event.next_start.token))
-        elif isinstance(event, AttemptRequested):
+            continue
+        if isinstance(event, AttemptFinished):
+            batch.pending.log_chunks += [chunk_row(chunk) for chunk in event.logs if chunk.run_key == event.run_key]
+        if isinstance(event, AttemptRequested):
             batch.apply(event.run_key, Requested(event, _all_heard(batch, event, recorded_until)))
         else:
             batch.apply(event.run_key, event)  # type: ignore[arg-type]

@@ -153,8 +153,12 @@ class RunWrites(Writer):
         return Rows(t.transitions, placed, computed={"txid": _NUMBER})
 
     def add_log_chunks(self, chunks: Sequence[NewRow]) -> None:
-        """Store log chunks; skips chunks that are stored already."""
-        self._insert_new(t.log_chunks, chunks)
+        """Store log chunks; skips those that are stored already, and those of runs that are not there (any more).
+
+        A log whose run was removed is never read, and never deleted.
+        """
+        runs = self.names(sorted({chunk["run_key"] for chunk in chunks}))
+        self._insert_new(t.log_chunks, [chunk for chunk in chunks if chunk["run_key"] in runs])
 
     def chunks_cut(self, tokens: Collection[str], seqs: Collection[int]) -> dict[tuple[str, str, int], int]:
         """Return how many bytes were dropped from each stored chunk of these attempts with one of these numbers.
