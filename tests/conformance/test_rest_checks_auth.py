@@ -270,7 +270,12 @@ def test_users_are_created_changed_and_deleted(live: Live, admin: str) -> None:
     live.post(f"{path}/reset-password", {"newPassword": "another-one"}, token=admin)
     old = live.log_in("dup", "another-one")
     me = live.get("/auth/me", token=admin)["user"]["id"]
+    # Otherwise the last administrator could be gone by mistake.
     assert live.refused("DELETE", f"/users/{me}", token=admin) == (403, "forbidden")
+    for method in ("PATCH", "PUT"):
+        assert live.refused(method, f"/users/{me}", {"role": "viewer"}, token=admin) == (403, "forbidden")
+    kept = live.ask("PATCH", f"/users/{me}", {"username": "admin", "role": "admin"}, token=admin)
+    assert kept.get_json()["user"]["role"] == "admin"
     assert live.ask("DELETE", path, token=admin).status_code == 204
     assert live.refused("GET", "/dags", token=old) == (401, "unauthorized")
     assert live.refused("GET", path, token=admin) == (404, "not_found")

@@ -230,8 +230,10 @@ def get_user(call: Call, user_id: str) -> ApiResponse:
 def update_user(call: Call, body: UpdateUserBody, user_id: str) -> ApiResponse:
     """Change the username or role of a user. A new role ends the user's logins.
 
-    PUT and PATCH do the same, because some front ends use PUT.
+    Administrators cannot take that role from themselves. PUT and PATCH do the same, because some front ends use PUT.
     """
+    if _is_self(call, user_id) and body.role not in {None, "admin"}:
+        raise forbidden("You cannot take the role admin from yourself")
     command = UpdateUser(
         by=call.user,
         user_id=checked_values.known_id(user_id, "user"),
@@ -244,7 +246,7 @@ def update_user(call: Call, body: UpdateUserBody, user_id: str) -> ApiResponse:
 @ACCOUNTS.delete(_USER, id="deleteUser", role="admin", reach="server", builtin=_NO_USERS, status=204)
 def delete_user(call: Call, user_id: str) -> ApiResponse:
     """Delete a user. Users cannot delete themselves."""
-    if call.principal.kind == "user" and call.principal.id == user_id:
+    if _is_self(call, user_id):
         raise forbidden("You cannot delete yourself")
     return call.carry_out(DeleteUser(by=call.user, user_id=checked_values.known_id(user_id, "user")))
 
@@ -265,6 +267,10 @@ def reset_password(call: Call, body: ResetPasswordBody, user_id: str) -> ApiResp
 def _set_password(call: Call, user: UserRow, password: SecretStr, message: str) -> ApiResponse:
     command = SetPassword(by=call.user, user_id=user.id, password_hash=_hash(call, password, user.username))
     return call.carry_out(command, then={"message": message})
+
+
+def _is_self(call: Call, user_id: str) -> bool:
+    return call.principal.kind == "user" and call.principal.id == user_id
 
 
 def _role(text: str) -> dict[str, Any]:
