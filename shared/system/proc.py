@@ -21,6 +21,7 @@ __all__ = [
     "own_control_group",
     "path_of",
     "running",
+    "user_ids",
 ]
 
 PROC = "/proc"
@@ -45,6 +46,13 @@ def running() -> dict[int, tuple[int, int]]:
                 if fields[0] not in (b"Z", b"X"):
                     found[int(name)] = (int(fields[1]), int(fields[3]))
     return found
+
+
+def user_ids(pid: int) -> set[int]:
+    """Return the real, effective and saved user of a process; empty if it has ended."""
+    with contextlib.suppress(OSError), open(f"{PROC}/{pid}/status", "rb") as file:
+        return next(({int(uid) for uid in line.split()[1:4]} for line in file if line.startswith(b"Uid:")), set())
+    return set()
 
 
 def children() -> set[int]:

@@ -1,4 +1,7 @@
-"""A process that forks and ends, again and again: none of its processes lives long enough to be found and killed."""
+"""A process that forks and ends, again and again: none of its processes lives long enough to be found and killed.
+
+So all processes of its user are killed at once, and nothing else.
+"""
 
 import os
 import signal
@@ -13,7 +16,7 @@ from services.worker.process.guardian_client import GuardianClient, Process
 from services.worker.process.guardian_process import GuardianProcess
 from services.worker.process.step_users import StepUser
 from shared.ids import new_token
-from tests.harness.cluster import pid_in
+from tests.harness.cluster import gone, pid_in
 from tests.harness.eventually import eventually
 from tests.security.conftest import FIRST_UID
 
@@ -59,6 +62,12 @@ def turning(guardian: GuardianClient, open_folder: Path, interpreter: str) -> It
 
 
 def _run(guardian: GuardianClient, argv: list[str], user: StepUser) -> None:
+    ended = _start(guardian, argv, user)
+    assert eventually(ended.done)
+    assert ended.result().result().code == 0
+
+
+def _start(guardian: GuardianClient, argv: list[str], user: StepUser) -> Future[Process]:
     ended: Future[Process] = Future()
     nothing = os.open(os.devnull, os.O_WRONLY)
     try:
@@ -74,8 +83,7 @@ def _run(guardian: GuardianClient, argv: list[str], user: StepUser) -> None:
         )
     finally:
         os.close(nothing)
-    assert eventually(ended.done)
-    assert ended.result().result().code == 0
+    return ended
 
 
 def _turns(folder: Path) -> bool:
@@ -99,3 +107,22 @@ def test_a_wheel_whose_spawner_was_killed_ends_and_holds_up_no_other_run(
 
     _run(guardian, ["/bin/true"], StepUser(_USER.uid + 1, _USER.gid + 1))
     eventually(lambda: not _turns(turning))
+
+
+def test_what_another_worker_on_this_host_runs_with_the_same_user_goes_on(
+    guardian: GuardianClient, open_folder: Path
+) -> None:
+    folder = Path(tempfile.mkdtemp(dir=open_folder))
+    folder.chmod(0o777)
+    another = GuardianClient("another", lambda: None, GuardianProcess())
+    try:
+        ended = _start(another, ["/bin/sh", "-c", f"echo $$ > {folder}/pid; exec sleep 1043"], _USER)
+        pid = pid_in(folder / "pid")
+        _run(guardian, ["/bin/true"], _USER)
+
+        assert guardian.release(_USER)
+
+        assert not gone(pid)
+        assert not ended.done()
+    finally:
+        another.close()

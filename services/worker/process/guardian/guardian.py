@@ -46,7 +46,7 @@ from typing import Any
 from services.worker.process.guardian.cgroups import AskedGroups, StepGroups, limit_reached
 from services.worker.process.guardian.cleanups import run_cleanups
 from services.worker.process.guardian.find_program import find_program
-from services.worker.process.guardian.killed_spawners import KilledSpawners, kill_all_of
+from services.worker.process.guardian.killed_spawners import KilledSpawners
 from services.worker.process.guardian.process_tree import KILL_TRIES_S, MARK, PAUSE_S, KeptTree, ProcessTree, kill_each
 from services.worker.process.guardian.remembered_tree import RememberedTree, spawner_mark
 from shared.system.proc import has_open
@@ -291,27 +291,28 @@ class Guardian:
         give_up = time.monotonic() + KILL_TRIES_S
         while left and time.monotonic() < give_up:
             kill_each(left)
+            self._killed_spawners.kill_all_of(uid)
             time.sleep(PAUSE_S)
             self._reap()
             left = self._tree.left_by(mine, self._spawners.keys() - mine)
-        if mine and not self._portable:
-            kill_all_of(uid)
+        if not left:
+            self._killed_spawners.forget(uid)
         return len(left)
 
     def _reap(self) -> bool:
         """Reap ended children, including adopted ones; return whether any child is left."""
-        adopted = False
+        any_left = True
         # Not all: a step may fork without end, and each of its processes may end at once.
         for _ in range(_MOST_REAPED):
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                return False
+                pid, status, any_left = 0, 0, False
             if pid == 0:
                 break
             name = self._ids.pop(pid, None)
             if name is None:
-                adopted, uid = True, self._spawners.pop(pid, 0)
+                uid = self._spawners.pop(pid, 0)
                 if uid and status:  # a spawner that ended by itself has left nothing
                     self._killed_spawners.add(pid, uid)
                 continue
@@ -322,9 +323,8 @@ class Guardian:
         else:
             with contextlib.suppress(BlockingIOError):
                 os.write(self._wake_w, b"+")
-        if adopted:
-            self._killed_spawners.end_left(self._spawners)
-        return True
+        self._killed_spawners.end_left(self._spawners)
+        return any_left
 
     def _orphans(self) -> set[int]:
         return self._tree.orphans(self._ids.keys() | self._spawners.keys())
