@@ -219,14 +219,16 @@ def test_a_public_repository_needs_no_secret() -> None:
     ],
 )
 def test_a_step_gets_less_memory_than_its_pod(pool: dict[str, Any], given: str | None) -> None:
-    (worker,) = [
-        each
-        for each in of_kind(render({"workerPools": [{"name": "default", **pool}]}), "Deployment")
-        if each["metadata"]["name"] == "dagway-worker"
-    ]
-    env = {each["name"]: each.get("value") for each in worker["spec"]["template"]["spec"]["containers"][0]["env"]}
+    worker = _first_container(render({"workerPools": [{"name": "default", **pool}]}), "dagway-worker")
+    env = {each["name"]: each.get("value") for each in worker["env"]}
 
     assert env.get("DAGWAY_STEP_MAX_MEMORY") == given
+
+
+def test_the_processes_of_a_run_are_those_of_the_settings_if_they_name_any() -> None:
+    worker = _first_container(render({"settings": {"DAGWAY_STEP_MAX_PROCESSES": 9000}}), "dagway-worker")
+
+    assert "DAGWAY_STEP_MAX_PROCESSES" not in {each["name"] for each in worker["env"]}, "it would override them"
 
 
 def test_values_that_yaml_would_take_for_other_types_stay_texts() -> None:
