@@ -102,7 +102,7 @@ def advance(run: Run, message: Message, now: datetime, salt: str) -> Decision:
     proceed(draft)
     changes = draft.changes()
     pools.follow(draft, changes)
-    follow_ups.follow(draft, run.status, changes)
+    follow_ups.follow(draft, run, changes)
     return draft.done()
 
 

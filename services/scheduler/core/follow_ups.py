@@ -3,16 +3,17 @@
 One node of the run (kind ``FOLLOW_UP``) runs them, one attempt at a time, during the run or after its end. It never
 changes the status of the run or of another node. Its ``outputs`` list the pending follow-ups as ``{cause: tries so
 far}``. The cause is ``end`` (the run attempt ended) or the index of a node that failed. If the worker is lost, the
-follow-up runs again, so a mail may be sent twice, with the same Message-ID.
+follow-up runs again, so a mail may be sent twice, with the same Message-ID. If the run goes on before its mail is
+sent, by a retry for example, ``outputs`` keep the mail too, because the run no longer shows what it tells.
 Source: docs/executors.md#mails-of-a-run.
 """
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping, Sequence
 from itertools import chain, count
 
 from services.scheduler.core.decision import Dispatch
 from services.scheduler.core.draft import Draft
-from services.scheduler.core.model import Node
+from services.scheduler.core.model import Node, Run
 from services.scheduler.core.plan import FOLLOW_UP, HANDLER, STEP
 from services.scheduler.core.tasks import make_task
 from shared.contracts.events import AttemptFinished
@@ -23,6 +24,8 @@ from shared.status import NodeStatus, RunStatus
 __all__ = ["finished", "follow", "free_name", "give_up", "needed", "owes_end"]
 
 END = "end"
+_MAIL = "mail "
+"""Begins the key of a mail that is kept; the cause follows."""
 _TRIES = 3
 _TIMEOUT_S = 180
 _MOST_NODES = 500
@@ -59,30 +62,52 @@ def owes_end(draft: Draft) -> bool:
     return node is not None and END in node.outputs
 
 
-def follow(draft: Draft, was: RunStatus, changes: Iterable[tuple[Node, Node]]) -> None:
+def follow(draft: Draft, before: Run, changes: Iterable[tuple[Node, Node]]) -> None:
     """Add the follow-ups that a decision requires; dispatch them if none is running.
 
-    ``was``: the status of the run before the decision. ``changes``: changed nodes before and after it.
+    ``before``: the run before the decision. ``changes``: changed nodes before and after it.
     """
     node = _node(draft)
     if node is None:
         return
-    owed = dict(node.outputs)
+    owed, mails = _owed(node), _kept(node)
     dag, steps = draft.run.plan.dag, draft.run.plan.steps
+    was, status = before.status, draft.run.status
+    if owed and was is not RunStatus.RUNNING and status is not was:
+        mails = _mails(before, before.nodes, owed) | mails
+    new: list[str] = []
     if dag.error_mail is not None:
-        for old, new in changes:
-            failed = new.status is NodeStatus.FAILED and old.status is not NodeStatus.FAILED
-            if failed and new.idx < len(steps) and steps[new.idx].mail_on_error:
-                owed[str(new.idx)] = "0"
-    status = draft.run.status
+        for old, one in changes:
+            failed = one.status is NodeStatus.FAILED and old.status is not NodeStatus.FAILED
+            if failed and one.idx < len(steps) and steps[one.idx].mail_on_error:
+                new.append(str(one.idx))
     if was is RunStatus.RUNNING and status is not RunStatus.RUNNING:
         container = _own_container(dag) and any(one.number for one in draft.nodes[: len(steps)])
-        if container or _mail_of(draft) is not None:
-            owed[END] = "0"
-    if owed != node.outputs:
-        draft.set_node(node.idx, outputs=owed)
+        if container or _mail_of(draft.run, draft.nodes) is not None:
+            new.append(END)
+    owed |= dict.fromkeys(new, "0")
+    _keep(draft, node, owed, {cause: mail for cause, mail in mails.items() if cause not in new})
     if owed and node.attempt is None:
-        _send(draft, node, owed)
+        _send(draft, draft.nodes[node.idx], owed)
+
+
+def _owed(node: Node) -> dict[str, str]:
+    return {cause: tries for cause, tries in node.outputs.items() if not cause.startswith(_MAIL)}
+
+
+def _kept(node: Node) -> dict[str, Mail]:
+    return {
+        key.removeprefix(_MAIL): Mail.model_validate_json(mail)
+        for key, mail in node.outputs.items()
+        if key.startswith(_MAIL)
+    }
+
+
+def _keep(draft: Draft, node: Node, owed: dict[str, str], mails: Mapping[str, Mail]) -> None:
+    """Note what is ``owed``, and those ``mails`` that are."""
+    kept = {f"{_MAIL}{cause}": mail.model_dump_json() for cause, mail in mails.items() if cause in owed}
+    if owed | kept != node.outputs:
+        draft.set_node(node.idx, outputs=owed | kept)
 
 
 def _send(draft: Draft, node: Node, owed: dict[str, str]) -> None:
@@ -90,11 +115,11 @@ def _send(draft: Draft, node: Node, owed: dict[str, str]) -> None:
         draft.move(node.idx, NodeStatus.NOT_STARTED, "has another follow-up to run")
     # The first try goes to the worker of the run, which has the logs and the container.
     first = all(tries == "0" for tries in owed.values())
-    owed = {what: str(int(tries) + 1) for what, tries in owed.items()}
-    draft.set_node(node.idx, outputs=owed)
+    owed = {cause: str(int(tries) + 1) for cause, tries in owed.items()}
+    _keep(draft, node, owed, _kept(node))
     worker_id = draft.run.worker_id if first and draft.run.plan.dag.placement == "stick" else None
     token = draft.open_attempt(node.idx, worker_id)
-    content = _content(draft, owed)
+    content = _content(draft, owed, _kept(node))
     options = {FOLLOW_UP: content.model_dump(mode="json")}
     task = make_task(draft, node.idx, token, worker_id, str(draft.run.status))
     task = task.model_copy(update={"options": options, "timeout_s": _TIMEOUT_S})
@@ -106,36 +131,45 @@ def finished(draft: Draft, node: Node, event: AttemptFinished) -> None:
     if event.outcome in {"broken", "aborted"}:
         give_up(draft, node, event.error or event.outcome, event.worker_id)
         return
-    owed = {what: tries for what, tries in node.outputs.items() if tries == "0"}
+    owed = {cause: tries for cause, tries in _owed(node).items() if tries == "0"}
     status = NodeStatus.SUCCEEDED if event.outcome == "succeeded" else NodeStatus.FAILED
-    draft.set_node(node.idx, outputs=owed, exit_code=event.exit_code)
+    _keep(draft, node, owed, _kept(node))
+    draft.set_node(node.idx, exit_code=event.exit_code)
     draft.move(node.idx, status, event.error or "done", event.worker_id, error=event.error, finished_at=draft.now)
 
 
 def give_up(draft: Draft, node: Node, why: str, by: str = "scheduler") -> None:
     """Record a failed attempt. Follow-ups that were tried ``_TRIES`` times are given up; the others are tried again."""
-    owed = {what: tries for what, tries in node.outputs.items() if int(tries) < _TRIES}
-    draft.set_node(node.idx, outputs=owed, exit_code=1)
+    owed = {cause: tries for cause, tries in _owed(node).items() if int(tries) < _TRIES}
+    _keep(draft, node, owed, _kept(node))
+    draft.set_node(node.idx, exit_code=1)
     draft.move(node.idx, NodeStatus.FAILED, why, by, error=why, finished_at=draft.now)
 
 
-def _content(draft: Draft, owed: dict[str, str]) -> FollowUp:
-    dag, run = draft.run.plan.dag, draft.run
-    mails = []
-    for what in sorted(owed):
-        name = f"{run.run_key}.{run.run_attempt}.{what}"
-        if what == END:
-            settings = _mail_of(draft)
-            if settings is not None:
-                nodes = [one for one in draft.nodes if one.kind in (STEP, HANDLER)]
-                reports = tuple(_report(one) for one in nodes[:_MOST_NODES])
-                left_out = len(nodes) - len(reports)
-                mails.append(Mail(id=name, settings=settings, status=str(run.status), nodes=reports, left_out=left_out))
-        elif dag.error_mail is not None:
-            node = draft.nodes[int(what)]
-            mails.append(Mail(id=name, settings=dag.error_mail, status=str(node.status), nodes=(_report(node),)))
+def _content(draft: Draft, owed: Mapping[str, str], kept: dict[str, Mail]) -> FollowUp:
+    dag = draft.run.plan.dag
+    mails = _mails(draft.run, draft.nodes, owed.keys() - kept.keys()) | kept
     container = dag.container if END in owed and _own_container(dag) and isinstance(dag.container, dict) else None
-    return FollowUp(smtp=dag.smtp, mails=tuple(mails), container=container)
+    return FollowUp(smtp=dag.smtp, mails=tuple(mails[cause] for cause in sorted(mails)), container=container)
+
+
+def _mails(run: Run, nodes: Sequence[Node], causes: Iterable[str]) -> dict[str, Mail]:
+    """Return the mails that these causes need, each with what ``run`` and its ``nodes`` show now."""
+    dag = run.plan.dag
+    found = {}
+    for cause in causes:
+        name = f"{run.run_key}.{run.run_attempt}.{cause}"
+        if cause == END:
+            settings = _mail_of(run, nodes)
+            if settings is not None:
+                told = [one for one in nodes if one.kind in (STEP, HANDLER)]
+                reports = tuple(_report(one) for one in told[:_MOST_NODES])
+                left_out = len(told) - len(reports)
+                found[END] = Mail(id=name, settings=settings, status=str(run.status), nodes=reports, left_out=left_out)
+        elif dag.error_mail is not None:
+            node = nodes[int(cause)]
+            found[cause] = Mail(id=name, settings=dag.error_mail, status=str(node.status), nodes=(_report(node),))
+    return found
 
 
 def _report(node: Node) -> NodeReport:
@@ -149,18 +183,18 @@ def _report(node: Node) -> NodeReport:
     )
 
 
-def _mail_of(draft: Draft) -> MailSettings | None:
+def _mail_of(run: Run, nodes: Sequence[Node]) -> MailSettings | None:
     """Return the settings of the mail for the run's current status, or ``None``."""
-    dag, status = draft.run.plan.dag, draft.run.status
+    dag, status = run.plan.dag, run.status
     if status is RunStatus.WAITING:
         return dag.wait_mail if dag.mail_on.wait else None
     if status is RunStatus.REJECTED:
         return None
-    if status is RunStatus.FAILED or _error_recorded(draft):
+    if status is RunStatus.FAILED or _error_recorded(nodes):
         return dag.error_mail if dag.mail_on.failure else None
     return dag.info_mail if dag.mail_on.success and status.successful else None
 
 
-def _error_recorded(draft: Draft) -> bool:
+def _error_recorded(nodes: Sequence[Node]) -> bool:
     """Whether a step or handler failed, even if the run continued. A failure with ``markSuccess`` does not count."""
-    return any(node.status is NodeStatus.FAILED for node in draft.nodes if node.kind in (STEP, HANDLER))
+    return any(node.status is NodeStatus.FAILED for node in nodes if node.kind in (STEP, HANDLER))

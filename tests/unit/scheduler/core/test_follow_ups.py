@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from services.scheduler.core.decision import Ignored
+from services.scheduler.core.messages import Retry
 from shared.contracts.follow_ups import FOLLOW_UP, FollowUp
 from shared.language.model import ContinueOn, Dag, Handler, MailOn, MailSettings, RetryPolicy
 from shared.status import NodeStatus, RunStatus
@@ -164,6 +165,47 @@ def test_a_retry_begins_after_the_follow_up_of_the_last_end() -> None:
     assert stage.run.status is RunStatus.SUCCEEDED
     assert told(stage) == [("info_mail@x", "succeeded")]
     assert follow_up(stage).mails[0].id == "run-1.2.end"
+
+
+@pytest.mark.parametrize("go_on", [Retry("ann"), Retry("ann", queued=True)])
+@pytest.mark.parametrize("facts", [{}, {"mail_on": MailOn()}])
+def test_a_retry_changes_no_mail_that_is_not_sent_yet(facts: dict[str, Any], go_on: Retry) -> None:
+    stage = over(dag(step("a", mail_on_error=True), **facts), {"a": "failed"})
+    stage.start("follow-up")
+    stage.lose("follow-up")
+    before = follow_up(stage)
+    stage.tell(go_on)
+
+    for _ in range(2):
+        assert follow_up(stage) == before
+        stage.start("follow-up")
+        stage.lose("follow-up")
+
+    assert stage.node("follow-up").outputs == {}
+
+
+def test_an_approval_changes_no_mail_that_is_not_sent_yet() -> None:
+    stage = over(dag(step("a", type="hitl")))
+    before = follow_up(stage)
+    stage.approve("a")
+
+    stage.start("follow-up")
+    stage.lose("follow-up")
+
+    assert told(stage) == [("wait_mail@x", "waiting")]
+    assert follow_up(stage) == before
+
+
+def test_a_step_that_fails_again_has_a_mail_of_its_own() -> None:
+    stage = over(dag(step("a", mail_on_error=True), mail_on=MailOn()), {"a": "failed"})
+    first = follow_up(stage)
+    stage.retry()
+    stage.make("a", "failed")
+    stage.make("follow-up")
+
+    assert [first.mails[0].id, follow_up(stage).mails[0].id] == ["run-1.1.0", "run-1.2.0"]
+    stage.make("follow-up")
+    assert (stage.open(), stage.node("follow-up").outputs) == ([], {})
 
 
 @pytest.mark.parametrize("started", [True, False])
