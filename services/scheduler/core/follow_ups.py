@@ -75,6 +75,9 @@ def follow(draft: Draft, before: Run, changes: Iterable[tuple[Node, Node]]) -> N
     was, status = before.status, draft.run.status
     if owed and was is not RunStatus.RUNNING and status is not was:
         mails = _mails(before, before.nodes, owed) | mails
+    if was is RunStatus.RUNNING and END in before.nodes[node.idx].outputs and END not in owed:
+        # Only now does the run attempt begin that waited for this. Its time limit counts from its start.
+        draft.set_run(started_at=draft.now)
     new: list[str] = []
     if dag.error_mail is not None:
         for old, one in changes:

@@ -10,6 +10,7 @@ from services.scheduler.core import approvals, children
 from services.scheduler.core.decision import Halt, Ignored, Refused, StopChild, WakeAt
 from services.scheduler.core.dispatching import OUT_OF_TIME
 from services.scheduler.core.draft import Draft
+from services.scheduler.core.follow_ups import owes_end
 from services.scheduler.core.messages import Stop
 from services.scheduler.core.plan import FOLLOW_UP, HANDLER
 from shared.status import AttemptState, NodeStatus, RunStatus
@@ -42,6 +43,8 @@ def out_of_time(draft: Draft) -> Ignored | None:
         return Ignored("no time limit to enforce")
     if draft.now < started_at + limit:
         return Ignored("not due", (WakeAt(-1, "timeout", started_at + limit),))
+    if owes_end(draft):
+        return Ignored("waits for the mails of its last end", (WakeAt(-1, "timeout", draft.now + limit),))
     if draft.run.stop_reason:
         return _stop_again(draft)
     _begin_to_stop(draft, "timeout", "scheduler")

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from services.scheduler.core.decision import Ignored
+from services.scheduler.core.dispatching import OUT_OF_TIME
 from services.scheduler.core.messages import Retry
 from shared.contracts.follow_ups import FOLLOW_UP, FollowUp
 from shared.language.model import ContinueOn, Dag, Handler, MailOn, MailSettings, RetryPolicy
@@ -182,6 +183,19 @@ def test_a_retry_changes_no_mail_that_is_not_sent_yet(facts: dict[str, Any], go_
         stage.lose("follow-up")
 
     assert stage.node("follow-up").outputs == {}
+
+
+def test_the_time_limit_of_a_retry_counts_from_when_the_mails_are_sent() -> None:
+    stage = over(dag(timeout_sec=60), {"a": "failed"})
+    stage.start("follow-up")
+    stage.retry()
+    stage.wait(100)
+    stage.finish("follow-up")
+
+    stage.wait(59)
+    assert (stage.run.status, stage.open()) == (RunStatus.RUNNING, ["a"])
+    stage.wait(2)
+    assert (stage.run.status, stage.run.error) == (RunStatus.FAILED, OUT_OF_TIME)
 
 
 def test_an_approval_changes_no_mail_that_is_not_sent_yet() -> None:
