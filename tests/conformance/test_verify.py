@@ -354,3 +354,21 @@ def test_what_was_due_while_no_scheduler_ran_is_not_overdue(sound: Sound) -> Non
         )
         assert found(connection, sound.now) == {}
         held.rollback()
+
+
+def test_the_time_between_two_schedulers_does_not_count(sound: Sound) -> None:
+    second, services = timedelta(seconds=1), t.services.c
+    with sound.stack.engine.connect() as connection, connection.begin() as held:
+        due = sound.now - StoreSnapshot(connection, sound.now, LEASE_S).grace - second
+        connection.execute(insert(t.outbox).values(id="m1", route=["tasks", "durable", None], body=b"", created_at=due))
+        connection.execute(update(t.services).values(started_at=due - AGO, heartbeat_at=due + 2 * second))
+        (first,) = connection.execute(select(t.services).where(services.kind == "scheduler")).mappings()
+        later = {"instance_id": "later", "started_at": sound.now - second, "heartbeat_at": sound.now}
+        connection.execute(insert(t.services).values({**first, **later}))
+
+        assert found(connection, sound.now) == {}
+        connection.execute(
+            update(t.services).where(services.instance_id == "later").values(started_at=due + 2.5 * second)
+        )
+        assert set(found(connection, sound.now)) == {"outbox-age"}
+        held.rollback()

@@ -74,7 +74,7 @@ class StoreSnapshot:
         self._settled = settled
         self.now = now
         self.grace = timedelta(seconds=2 * lease_s) + MARGIN
-        self._watched = self._since_when()
+        self._watched = self._when_watched()
         self._dags: dict[tuple[str, str], KnownDag | None] = {}
 
     def rows(self, query: Select[Any]) -> Iterator[Row]:
@@ -105,21 +105,21 @@ class StoreSnapshot:
         """
         if self._settled:
             return due < self.now
-        if self._watched is None:
-            return False
-        since, until = self._watched
-        return max(due, since) + self.grace < until
+        ran = sum((until - max(due, since) for since, until in self._watched if due < until), timedelta())
+        return self.grace < ran
 
-    def _since_when(self) -> tuple[datetime, datetime] | None:
-        """Return from when until when schedulers ran, or ``None`` if no heartbeat of a scheduler is recorded."""
+    def _when_watched(self) -> list[tuple[datetime, datetime]]:
+        """Return from when until when schedulers ran, as far as their heartbeats tell: periods that do not overlap."""
         c = t.services.c
-        query = select(c.started_at, c.heartbeat_at).where(IS_SCHEDULER)
-        found = [(row["started_at"], row["heartbeat_at"]) for row in self.rows(query)]
-        if not found:
-            return None
-        until = max(heartbeat for _, heartbeat in found)
-        # A scheduler that died long before the last heartbeat does not tell that one ran all the time since.
-        return min(started for started, heartbeat in found if heartbeat + self.grace >= until), until
+        query = select(c.started_at, c.heartbeat_at).where(IS_SCHEDULER).order_by(c.started_at)
+        found: list[tuple[datetime, datetime]] = []
+        for row in self.rows(query):
+            since, until = row["started_at"], row["heartbeat_at"]
+            if found and since <= found[-1][1]:
+                since, last = found.pop()
+                until = max(last, until)
+            found.append((since, until))
+        return found
 
 
 def _whole(snapshot: StoreSnapshot) -> Iterator[StoreSnapshot]:
