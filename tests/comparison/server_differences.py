@@ -98,6 +98,12 @@ SERVER_DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "API",
+        "Administrators can take the role admin from themselves, even the last one.",
+        "They get 403, as for their own deletion.",
+        "Nobody could manage users then.",
+    ),
+    Difference(
+        "API",
         "A retry of a running run answers 200 and does nothing; that of a queued run starts it at once.",
         "Both are refused with 400 and the code `already_running`.",
         "The caller learns that nothing was retried, and no run passes its queue.",

@@ -58,16 +58,16 @@ def test_what_was_there_when_the_worker_began_counts_from_the_first_step_on(tmp_
 
 @contextmanager
 def _slow_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """Make whoever lists ``folder`` wait for the end of the block. Yield what is set when somebody does."""
-    asked, done, scandir = threading.Event(), threading.Event(), os.scandir
+    """Make whoever opens ``folder`` wait for the end of the block. Yield what is set when somebody does."""
+    asked, done, open_file = threading.Event(), threading.Event(), os.open
 
-    def slow(path: Any) -> Any:
+    def slow(path: Any, *args: Any, **facts: Any) -> int:
         if str(path) == str(folder):
             asked.set()
             done.wait(PATIENCE_S)
-        return scandir(path)
+        return open_file(path, *args, **facts)
 
-    monkeypatch.setattr(os, "scandir", slow)
+    monkeypatch.setattr(os, "open", slow)
     try:
         yield asked
     finally:
