@@ -1,4 +1,4 @@
-"""What a chat step is told of what was said before: as in Dagu, by the chat steps on which it depends directly."""
+"""A chat step gets the conversation of the chat steps on which it depends directly, as in Dagu."""
 
 from collections.abc import Mapping
 from types import SimpleNamespace
@@ -29,7 +29,7 @@ def plan(steps: Mapping[str, str]) -> Plan:
 
 
 def told(steps: Mapping[str, str], *silent: str) -> str:
-    """Return what the last of ``steps`` is told of the earlier ones. Each but the ``silent`` ones said its name."""
+    """Return the messages that the last of ``steps`` gets. Each step has said its name, except the ``silent`` ones."""
     made = plan(steps)
     names = list(steps)
 
