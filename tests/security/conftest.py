@@ -6,14 +6,18 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
+from services.worker.process.guardian_client import GuardianClient, Process
+from services.worker.process.step_users import StepUser
+from shared.ids import new_token
 from tests.harness.broker_users import BrokerUsers
 from tests.harness.needs import missing, need
 
-__all__ = ["FIRST_UID", "STEP_USERS", "WORKER_UID"]
+__all__ = ["FIRST_UID", "STEP_USERS", "WORKER_UID", "start_as"]
 
 WORKER_UID = 29_999
 """The user that Dagway has in these tests if they run as root: no process of this machine has it."""
@@ -99,3 +103,23 @@ def _with_rights(program: Path, path: Path, rights: str) -> Path:
 
 def _open_to_all(path: Path) -> bool:
     return path.exists() and all(each.stat().st_mode & 0o001 for each in (path, *path.parents))
+
+
+def start_as(guardian: GuardianClient, argv: list[str], user: StepUser) -> Future[Process]:
+    """Start a program as a step of ``user``, without output. The future has the process when it has ended."""
+    ended: Future[Process] = Future()
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    try:
+        guardian.spawn(
+            argv,
+            env={"PATH": os.defpath},
+            cwd="/",
+            stdout=nothing,
+            stderr=nothing,
+            attempt=new_token(),
+            on_end=ended.set_result,
+            user=user,
+        )
+    finally:
+        os.close(nothing)
+    return ended

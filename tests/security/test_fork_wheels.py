@@ -7,18 +7,16 @@ import os
 import signal
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
-from services.worker.process.guardian_client import GuardianClient, Process
+from services.worker.process.guardian_client import GuardianClient
 from services.worker.process.guardian_process import GuardianProcess
 from services.worker.process.step_users import StepUser
-from shared.ids import new_token
 from tests.harness.cluster import gone, pid_in
 from tests.harness.eventually import eventually
-from tests.security.conftest import FIRST_UID
+from tests.security.conftest import FIRST_UID, start_as
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can start steps of several users")
 
@@ -56,34 +54,15 @@ def turning(guardian: GuardianClient, open_folder: Path, interpreter: str) -> It
     for each in (folder, folder / "turns"):
         os.chown(each, _USER.uid, _USER.gid)
     _run(guardian, [interpreter, "-I", "-S", "-c", _WHEEL, str(folder)], _USER)
-    assert _turns(folder)
+    eventually(lambda: _turns(folder))
     yield folder
     (folder / "end").touch()
 
 
 def _run(guardian: GuardianClient, argv: list[str], user: StepUser) -> None:
-    ended = _start(guardian, argv, user)
+    ended = start_as(guardian, argv, user)
     assert eventually(ended.done)
     assert ended.result().result().code == 0
-
-
-def _start(guardian: GuardianClient, argv: list[str], user: StepUser) -> Future[Process]:
-    ended: Future[Process] = Future()
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    try:
-        guardian.spawn(
-            argv,
-            env={"PATH": os.defpath},
-            cwd="/",
-            stdout=nothing,
-            stderr=nothing,
-            attempt=new_token(),
-            on_end=ended.set_result,
-            user=user,
-        )
-    finally:
-        os.close(nothing)
-    return ended
 
 
 def _turns(folder: Path) -> bool:
@@ -116,7 +95,7 @@ def test_what_another_worker_on_this_host_runs_with_the_same_user_goes_on(
     folder.chmod(0o777)
     another = GuardianClient("another", lambda: None, GuardianProcess())
     try:
-        ended = _start(another, ["/bin/sh", "-c", f"echo $$ > {folder}/pid; exec sleep 1043"], _USER)
+        ended = start_as(another, ["/bin/sh", "-c", f"echo $$ > {folder}/pid; exec sleep 1043"], _USER)
         pid = pid_in(folder / "pid")
         _run(guardian, ["/bin/true"], _USER)
 

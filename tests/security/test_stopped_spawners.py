@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import pytest
 
-from services.worker.process.guardian_client import GuardianClient, GuardianLost, Process
+from services.worker.process.guardian_client import GuardianClient, GuardianLost
 from services.worker.process.guardian_process import GuardianProcess
 from services.worker.process.outcome import StopKind
 from services.worker.process.step_users import StepUser
@@ -19,7 +19,7 @@ from services.worker.process.supervisor import StopRequest, Supervisor
 from shared.ids import new_token
 from tests.harness.cluster import gone, pid_in
 from tests.harness.eventually import eventually
-from tests.security.conftest import FIRST_UID
+from tests.security.conftest import FIRST_UID, start_as
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can start steps of several users")
 
@@ -58,21 +58,7 @@ def _text(folder: Path, then: str) -> str:
 
 def _run(guardian: GuardianClient, text: str, user: StepUser) -> None:
     """Run a command to its end as a step of this user."""
-    ended: Future[Process] = Future()
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    try:
-        guardian.spawn(
-            ["/bin/sh", "-c", text],
-            env={"PATH": os.defpath},
-            cwd="/",
-            stdout=nothing,
-            stderr=nothing,
-            attempt=new_token(),
-            on_end=ended.set_result,
-            user=user,
-        )
-    finally:
-        os.close(nothing)
+    ended = start_as(guardian, ["/bin/sh", "-c", text], user)
     assert eventually(ended.done)
 
 
