@@ -188,7 +188,9 @@ class RabbitServer(Server):
             self.ctl("eval", erlang)
             return
         cookie = (self._home.dir / ".erlang.cookie").read_text()
-        argv = [program, "-c", cookie, "-sname", self.node, "-timeout", f"{PATIENCE_S:.0f}", "-e"]
+        # By default each call has the same name, and the node refuses a call while it knows another of that name.
+        name = f"call-{os.getpid()}-{next(_count)}"
+        argv = [program, "-h", name, "-c", cookie, "-sname", self.node, "-timeout", f"{PATIENCE_S:.0f}", "-e"]
         done = subprocess.run(
             argv,
             env=self._environment(),
