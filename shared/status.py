@@ -1,6 +1,6 @@
-"""The statuses of runs, nodes and attempts: one enum each, in the order in which they occur.
+"""The statuses of runs, nodes and attempts, and other words that the database stores: one enum each.
 
-The values are the status labels of the REST API. ``RUN_LABELS`` and ``NODE_LABELS`` have them in
+The values of statuses are the status labels of the REST API. ``RUN_LABELS`` and ``NODE_LABELS`` have them in
 the order of the API's numbers.
 """
 
@@ -17,6 +17,8 @@ __all__ = [
     "NodeStatus",
     "RunLabel",
     "RunStatus",
+    "StopReason",
+    "TimerKind",
     "WorkerState",
 ]
 
@@ -110,6 +112,32 @@ class NodeStatus(StrEnum):
     def done(self) -> bool:
         """Whether a retry of the run leaves the step as it is: it succeeded or was skipped."""
         return self.successful or self is NodeStatus.SKIPPED
+
+
+class StopReason(StrEnum):
+    """Why no more steps of a run may start."""
+
+    STOP = "stop"
+    """Somebody asked for it."""
+    TIMEOUT = "timeout"
+    PRECONDITION = "precondition"
+    """The preconditions of the DAG were not met."""
+    INIT = "init"
+    """The init handler failed."""
+    PREPARE = "prepare"
+    """The prepare attempt failed."""
+
+
+class TimerKind(StrEnum):
+    """What a timer of a run or of one of its nodes is for."""
+
+    TIMEOUT = "timeout"
+    RETRY = "retry"
+    """A step's next try or repetition."""
+    DELAY = "delay"
+    """The run's next step may start: ``delaySec`` is over."""
+    POOL = "pool"
+    """A place of a rate limit that a step waits for may be free."""
 
 
 class AttemptState(StrEnum):

@@ -20,7 +20,7 @@ from services.scheduler.core.plan import HANDLER, PREPARE, STEP, Plan
 from services.scheduler.deciding.creation import needs_prepare, new_run
 from shared.contracts.events import Outcome
 from shared.language.model import Dag
-from shared.status import AttemptState, Begun, NodeStatus, RunStatus
+from shared.status import AttemptState, Begun, NodeStatus, RunStatus, StopReason
 
 __all__ = ["BY", "NoSuchSteps", "PastRun", "children_of", "past_run"]
 
@@ -104,7 +104,7 @@ def past_run(
         queue=plan.dag.queue or file.name, given=file.params, params=pairs, params_json=dag_file.params_json or None,
         env=env, queued_at=file.queued_at or (created if status is RunStatus.QUEUED else None), started_at=started,
         finished_at=finished, error=file.error or (_CUT_OFF if cut_off else ""),
-        stop_reason="precondition" if any(each.error for each in file.preconditions) else "",
+        stop_reason=StopReason.PRECONDITION if any(each.error for each in file.preconditions) else None,
     )  # fmt: skip
     if status is RunStatus.QUEUED:
         return PastRun(run, (), (), {})

@@ -16,7 +16,7 @@ from shared.contracts.commands.base import CommandReply
 from shared.contracts.commands.pauses import EndPause, PauseScope
 from shared.contracts.events import LogChunk, Outcome
 from shared.roles import Role
-from shared.status import AttemptState, Begun, FireOutcome, NodeStatus, RunStatus, WorkerState
+from shared.status import AttemptState, Begun, FireOutcome, NodeStatus, RunStatus, StopReason, TimerKind, WorkerState
 from shared.transport.base import DeadLetterDecision
 
 __all__ = ["COLUMNS", "ELSEWHERE", "NO_WORDS", "word_lines", "word_problems"]
@@ -31,6 +31,7 @@ COLUMNS: dict[str, Iterable[str]] = {
     "cron_slots.kind": (START, STOP, RESTART),
     "cron_slots.outcome": get_args(FireOutcome),
     "dag_runs.status": RunStatus,
+    "dag_runs.stop_reason": StopReason,
     "dead_letters.decision": [each for each in DeadLetterDecision if each],
     "inbox.outcome": get_args(CommandReply.model_fields["outcome"].annotation),
     "log_chunks.stream": get_args(LogChunk.model_fields["stream"].annotation),
@@ -45,6 +46,7 @@ COLUMNS: dict[str, Iterable[str]] = {
     "pool_waits.kind": (POOL, LOCK, RATE),
     "removed_changes.became": RunStatus,
     "removed_changes.was": RunStatus,
+    "timers.kind": TimerKind,
     "transitions.became": {*RunStatus, *NodeStatus},
     "transitions.was": {*RunStatus, *NodeStatus},
     "users.role": get_args(Role),
@@ -56,11 +58,9 @@ COLUMNS: dict[str, Iterable[str]] = {
 ELSEWHERE = {
     "audit.actor_kind",
     "audit.target_kind",
-    "dag_runs.stop_reason",
     "passed_over.kind",
     "queues.kind",
     "services.kind",
-    "timers.kind",
 }
 """Columns of words that are only literals in the code."""
 

@@ -12,7 +12,7 @@ from services.api.representations.json_values import sparse
 from shared.language.expansion.params_syntax import params_pairs, params_text
 from shared.language.expansion.secret_params import show_params
 from shared.language.model import Dag, Handler, Step
-from shared.status import RunStatus
+from shared.status import RunStatus, StopReason
 from shared.store.reads.reader import NodeRow, RunRow
 
 __all__ = ["RunFacts", "details", "grid", "outputs", "summary", "synthetic", "synthetic_details"]
@@ -20,7 +20,7 @@ __all__ = ["RunFacts", "details", "grid", "outputs", "summary", "synthetic", "sy
 STEP, HANDLER, PREPARE = "step", "handler", "prepare"
 _GRID_HANDLERS = (Handler.SUCCESS, Handler.FAILURE, Handler.ABORT, Handler.EXIT)
 """The handlers that ``gridData`` has, as in Dagu."""
-_STOPPED = frozenset({"stop", "timeout"})
+_STOPPED = frozenset({StopReason.STOP, StopReason.TIMEOUT})
 _EMPTY_NODE: Mapping[str, Any] = {
     "stdout": "",
     "stderr": "",

@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import lru_cache
 
 from services.scheduler.core import approvals, children, follow_ups, pools, reports, run_attempts, starts, stopping
-from services.scheduler.core.decision import Decision, Forget, Ignored, Refused, WakeAt
+from services.scheduler.core.decision import THE_RUN, Decision, Forget, Ignored, Refused, WakeAt
 from services.scheduler.core.dispatching import proceed
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import (
@@ -34,7 +34,7 @@ from services.scheduler.core.model import Node, Run
 from services.scheduler.core.plan import FOLLOW_UP, HANDLER, PREPARE, STEP, Plan
 from services.scheduler.core.tally import Tally
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptStarted
-from shared.status import NodeStatus, RunStatus
+from shared.status import NodeStatus, RunStatus, TimerKind
 
 __all__ = ["Message", "advance", "apply", "fresh_nodes", "fresh_tally"]
 
@@ -202,15 +202,15 @@ def _patch(draft: Draft, message: PatchNode) -> Decision:
 def _timer(draft: Draft, message: TimerFired) -> Ignored | None:
     if draft.run.status is not RunStatus.RUNNING:
         return Ignored("the run is over")
-    if message.kind == "timeout":
-        return stopping.out_of_time(draft) if message.node < 0 else children.out_of_time(draft, message.node)
-    if message.kind == "delay":
+    if message.kind is TimerKind.TIMEOUT:
+        return stopping.out_of_time(draft) if message.node == THE_RUN else children.out_of_time(draft, message.node)
+    if message.kind is TimerKind.DELAY:
         return None
-    if message.kind == "pool":
+    if message.kind is TimerKind.POOL:
         return pools.asks_again(draft, message.node)
     node = draft.nodes[message.node]
     if node.attempt is not None or node.status is not NodeStatus.RUNNING:
         return Ignored("not waiting")
     if node.retry_at is not None and node.retry_at > draft.now:
-        return Ignored("not due", (WakeAt(node.idx, "retry", node.retry_at),))
+        return Ignored("not due", (WakeAt(node.idx, TimerKind.RETRY, node.retry_at),))
     return None

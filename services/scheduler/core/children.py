@@ -24,7 +24,7 @@ from shared.contracts.tasks import CallResult
 from shared.language.expansion.expand import is_literal, literal_ends
 from shared.language.model import Step
 from shared.language.steps.parallel import count_error
-from shared.status import NodeStatus, RunStatus
+from shared.status import NodeStatus, RunStatus, StopReason, TimerKind
 
 __all__ = [
     "STOP_AGAIN",
@@ -94,7 +94,7 @@ def call(draft: Draft, idx: int, token: str, calls: Sequence[ChildCall]) -> None
     draft.set_node(idx, children=Children(found.values()), call_token=token, retry_at=None, error="")
     draft.note(idx, f"calls {len(found)} run{'s' * (len(found) != 1)}")
     if step.timeout_sec > 0:
-        draft.effects.append(WakeAt(idx, "timeout", draft.now + timedelta(seconds=step.timeout_sec)))
+        draft.effects.append(WakeAt(idx, TimerKind.TIMEOUT, draft.now + timedelta(seconds=step.timeout_sec)))
     _start_pending(draft, idx)
     if is_stopping(draft.run, draft.nodes[idx]):
         _finish(draft, idx, ChildrenSeen(idx, {}, {}))
@@ -105,15 +105,15 @@ def out_of_time(draft: Draft, idx: int) -> Ignored | None:
     node, limit_s = draft.nodes[idx], draft.run.plan.steps[idx].timeout_sec
     if node.calls and node.error and (again := stops(node)):
         # A sub-run's first stop lets a repeated step finish. So it is stopped again, until it has ended.
-        return Ignored("out of time already", (*again, WakeAt(idx, "timeout", draft.now + STOP_AGAIN)))
+        return Ignored("out of time already", (*again, WakeAt(idx, TimerKind.TIMEOUT, draft.now + STOP_AGAIN)))
     if not node.calls or is_stopping(draft.run, node):
         return Ignored("no time limit to enforce")
     due_at = (node.started_at or draft.now) + timedelta(seconds=limit_s)
     if draft.now < due_at:
-        return Ignored("not due", (WakeAt(idx, "timeout", due_at),))
+        return Ignored("not due", (WakeAt(idx, TimerKind.TIMEOUT, due_at),))
     draft.set_node(idx, error=f"step timed out (timeout: {limit_s:g}s): context deadline exceeded")
     draft.note(idx, draft.nodes[idx].error)
-    draft.effects.append(WakeAt(idx, "timeout", draft.now + STOP_AGAIN))
+    draft.effects.append(WakeAt(idx, TimerKind.TIMEOUT, draft.now + STOP_AGAIN))
     stop_children(draft, node)
     _follow(draft, draft.nodes[idx], ChildrenSeen(idx, {}))
     return None
@@ -291,7 +291,7 @@ def _shape(step: Step, results: list[dict[str, Any]]) -> dict[str, Any]:
 def _end(draft: Draft, node: Node, step: Step) -> End:
     states = [child.state for child in node.children]
     bad = [child for child in node.children if child.state not in _GOOD | {WAITING}]
-    if draft.run.stop_reason and node.kind == STEP and (bad or draft.run.stop_reason != "stop"):
+    if draft.run.stop_reason and node.kind == STEP and (bad or draft.run.stop_reason is not StopReason.STOP):
         return End("aborted", -1, draft.run.stop_reason, final=True)
     if node.error:
         return End("timed_out", TIMED_OUT_CODE, node.error, final=True)

@@ -9,7 +9,7 @@ from services.scheduler.core.model import Node, evolve
 from services.scheduler.core.plan import HANDLER
 from services.scheduler.core.step_rules import lets_dependents_run, repeat_wait_s, retry_wait_s
 from shared.language.model import Handler, RetryPolicy, Step
-from shared.status import NodeStatus
+from shared.status import NodeStatus, StopReason, TimerKind
 
 __all__ = ["STATUS", "End", "conclude"]
 
@@ -80,7 +80,7 @@ def conclude(draft: Draft, node: Node, end: End, by: str) -> None:
     draft.move(node.idx, status, _why(end), by, error=error, finished_at=draft.now)
     is_init = draft.run.plan.handlers.get(Handler.INIT) == node.idx
     if is_init and status is NodeStatus.FAILED and not draft.run.stop_reason:
-        draft.set_run(stop_reason="init")
+        draft.set_run(stop_reason=StopReason.INIT)
 
 
 def _why(end: End) -> str:
@@ -105,4 +105,4 @@ def _again(draft: Draft, idx: int, wait_s: float, why: str, by: str) -> None:
     if draft.nodes[idx].status is NodeStatus.NOT_STARTED:
         draft.move(idx, NodeStatus.RUNNING, "waits for its next execution", by)
     if wait_s > 0:
-        draft.effects.append(WakeAt(idx, "retry", due_at))
+        draft.effects.append(WakeAt(idx, TimerKind.RETRY, due_at))

@@ -7,9 +7,10 @@ from datetime import datetime
 from services.scheduler.core.model import Run
 from shared.admission.pools import Claim
 from shared.contracts.tasks import Task
-from shared.status import AttemptState, Begun
+from shared.status import AttemptState, Begun, TimerKind
 
 __all__ = [
+    "THE_RUN",
     "Acquire",
     "AddLog",
     "Advanced",
@@ -29,6 +30,10 @@ __all__ = [
     "Transition",
     "WakeAt",
 ]
+
+
+THE_RUN = -1
+"""The node of a timer of the run itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +107,11 @@ class Execution:
 class WakeAt:
     """Send ``TimerFired(node, kind)`` at ``due_at``. Replaces a timer of the same node and kind.
 
-    ``node`` is -1 for the run itself.
+    ``node`` may be ``THE_RUN``.
     """
 
     node: int
-    kind: str
+    kind: TimerKind
     due_at: datetime
 
 

@@ -5,7 +5,7 @@ from heapq import heappop, heappush
 
 from services.scheduler.core.approvals import abandon, resume_if_free
 from services.scheduler.core.chains import following
-from services.scheduler.core.decision import Dispatch, WakeAt
+from services.scheduler.core.decision import THE_RUN, Dispatch, WakeAt
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.follow_ups import owes_end
 from services.scheduler.core.model import Node
@@ -15,7 +15,7 @@ from services.scheduler.core.step_rules import UPSTREAM_ABORTED, blocked_by, der
 from services.scheduler.core.tally import startable, under_way
 from services.scheduler.core.tasks import make_task
 from shared.language.model import Handler
-from shared.status import NodeStatus, RunStatus
+from shared.status import NodeStatus, RunStatus, StopReason, TimerKind
 
 __all__ = ["MOST_AHEAD", "MOST_URGENT", "OUT_OF_TIME", "proceed"]
 
@@ -79,7 +79,7 @@ def _start_ready(draft: Draft) -> bool:
 
 
 def _is_delayed(draft: Draft) -> bool:
-    return any(isinstance(effect, WakeAt) and effect.kind == "delay" for effect in draft.effects)
+    return any(isinstance(effect, WakeAt) and effect.kind is TimerKind.DELAY for effect in draft.effects)
 
 
 def _due(draft: Draft, node: Node) -> bool:
@@ -169,10 +169,10 @@ def _delayed(draft: Draft, due: list[Node]) -> list[Node]:
     ]
     last = max((moment for moment in launches if moment is not None), default=None)
     if last is not None and draft.now < last + delay:
-        draft.effects.append(WakeAt(-1, "delay", last + delay))
+        draft.effects.append(WakeAt(THE_RUN, TimerKind.DELAY, last + delay))
         return begun
     if len(fresh) > 1:
-        draft.effects.append(WakeAt(-1, "delay", draft.now + delay))
+        draft.effects.append(WakeAt(THE_RUN, TimerKind.DELAY, draft.now + delay))
     return [*begun, fresh[0]]
 
 
@@ -219,11 +219,11 @@ _HANDLER_OF = {
 def _why(draft: Draft, status: RunStatus) -> str:
     if draft.run.stop_reason:
         return {
-            "stop": "stopped on request",
-            "timeout": OUT_OF_TIME,
-            "precondition": "the DAG's preconditions were not met",
-            "init": "the init handler failed",
-            "prepare": draft.run.error or "the run could not be prepared",
+            StopReason.STOP: "stopped on request",
+            StopReason.TIMEOUT: OUT_OF_TIME,
+            StopReason.PRECONDITION: "the DAG's preconditions were not met",
+            StopReason.INIT: "the init handler failed",
+            StopReason.PREPARE: draft.run.error or "the run could not be prepared",
         }[draft.run.stop_reason]
     if status.successful:
         return "all steps are done"

@@ -9,9 +9,11 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Literal
 
 from shared.language.cron import fires_between, next_fire
 from shared.language.model import Catchup, Schedule
+from shared.status import RunStatus
 
 __all__ = [
     "RESTART",
@@ -79,11 +81,16 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Fire:
-    """The decision on a scheduled time. ``outcome``: fire, catchup (fire late, in the queue), skipped or missed."""
+    """The decision on a scheduled time. ``catchup``: fire late, in the queue. ``guard`` may still skip it."""
 
     scheduled: ScheduledTime
-    outcome: str
+    verdict: Literal["fire", "catchup", "skipped", "missed"]
     reason: str = ""
+
+    @property
+    def acts(self) -> bool:
+        """Whether runs are to be started or stopped."""
+        return self.verdict in ("fire", "catchup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +102,7 @@ class LatestRun:
     """
 
     dag_run_id: str
-    status: str
+    status: RunStatus
     began_at: datetime
     scheduled_at: datetime | None = None
 
@@ -229,12 +236,12 @@ def guard(
     """
     if running:
         return "the DAG is already running"
-    if latest is None or latest.status in {"queued", "waiting"}:
+    if latest is None or latest.status in {RunStatus.QUEUED, RunStatus.WAITING}:
         return ""
     began_at = latest.began_at.replace(second=0, microsecond=0)
     if began_at >= scheduled.at:
         return "already finished"
-    if skip_if_successful and latest.status == "succeeded":
+    if skip_if_successful and latest.status is RunStatus.SUCCEEDED:
         following = next_fire(scheduled.expression, scheduled.at, tz)
         since = scheduled.at - (following - scheduled.at) if following is not None else scheduled.at
         # It may have begun minutes after its time: caught up, or by a busy scheduler.

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from shared.contracts.events import AttemptRequested
-from shared.status import NodeStatus
+from shared.status import NodeStatus, TimerKind
 
 __all__ = [
     "Admit",
@@ -164,7 +164,7 @@ class TimerFired:
     """A timer that a ``WakeAt`` set is due. Sending it early or twice is harmless."""
 
     node: int
-    kind: str
+    kind: TimerKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from services.scheduler.core.child_states import Children
-from services.scheduler.core.plan import Plan
-from shared.status import AttemptState, NodeStatus, RunStatus
+from services.scheduler.core.plan import PREPARE, Plan
+from shared.status import AttemptState, NodeStatus, RunStatus, StopReason
 
 __all__ = ["ADMITTED", "NO_CHILDREN", "WAITS", "Approval", "Node", "OpenAttempt", "Run", "evolve"]
 
@@ -94,8 +94,8 @@ class Run:
 
     ``given`` is the params text of the request. ``env`` and ``params`` are empty until they are evaluated.
     ``worker_id`` is the worker that all steps of the run must run on. ``called_from`` is the working directory of the
-    calling step, ``asked_as`` the params of the call with secrets masked. ``stop_reason`` is empty, or why no more
-    steps may start: ``stop``, ``timeout``, ``precondition``, ``init`` or ``prepare``. ``started_at`` is the start of
+    calling step, ``asked_as`` the params of the call with secrets masked. ``stop_reason``: if
+    set, no more steps may start. ``started_at`` is the start of
     the present attempt, ``first_started_at`` that of the first one, once there are more. ``scheduled_at``: the
     scheduled time that the run is for, or ``None`` if neither it nor the run that it repeats was started by a schedule.
     """
@@ -120,7 +120,7 @@ class Run:
     env: Pairs = ()
     worker_id: str | None = None
     incarnation: str | None = None
-    stop_reason: str = ""
+    stop_reason: StopReason | None = None
     only_step: str = ""
     error: str = ""
     called_from: str = ""
@@ -152,7 +152,7 @@ class Run:
     def prepare(self) -> Node | None:
         """The node that evaluates env, params and preconditions on a worker, or ``None`` if the DAG needs none."""
         last = self.nodes[-1] if self.nodes else None
-        return last if last is not None and last.kind == "prepare" else None
+        return last if last is not None and last.kind == PREPARE else None
 
 
 Evolving = TypeVar("Evolving", Node, Run)

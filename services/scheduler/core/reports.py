@@ -15,7 +15,7 @@ from services.scheduler.core.starts import began_at, begin, held_by, record
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, Doubt
 from shared.contracts.prepared import PreparedValues
 from shared.language.steps.approval import APPROVAL
-from shared.status import AttemptState, Begun, NodeStatus, RunStatus
+from shared.status import AttemptState, Begun, NodeStatus, RunStatus, StopReason
 
 __all__ = ["barred", "finished", "given_up", "lost", "undelivered"]
 
@@ -170,7 +170,7 @@ def barred(draft: Draft, message: TaskBarred) -> Ignored | None:
 def _not_prepared(draft: Draft, idx: int, why: str) -> None:
     draft.move(idx, NodeStatus.FAILED, why, finished_at=draft.now, error=why)
     if not draft.run.stop_reason:
-        draft.set_run(stop_reason="prepare", error=why)
+        draft.set_run(stop_reason=StopReason.PREPARE, error=why)
 
 
 def lost(draft: Draft, message: AttemptLost) -> Ignored | None:
@@ -274,5 +274,5 @@ def _prepared(draft: Draft, event: AttemptFinished, end: End) -> None:
     why = end.error or str(status)
     draft.move(idx, status, why, event.worker_id, finished_at=now, error=end.error, unmet=event.unmet)
     if not draft.run.stop_reason:
-        reason = "precondition" if status is NodeStatus.SKIPPED else "prepare"
+        reason = StopReason.PRECONDITION if status is NodeStatus.SKIPPED else StopReason.PREPARE
         draft.set_run(stop_reason=reason, error=end.error)

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from services.scheduler.core.children import only_approvals_left
-from services.scheduler.core.decision import Refused, WakeAt
+from services.scheduler.core.decision import THE_RUN, Refused, WakeAt
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import Begin, Retry
 from services.scheduler.core.model import NO_CHILDREN, Node, Run, evolve
 from services.scheduler.core.plan import HANDLER, Plan
 from shared.admission.runs import own_priority
-from shared.status import NodeStatus, RunStatus
+from shared.status import NodeStatus, RunStatus, TimerKind
 
 __all__ = ["begin", "carry_over", "complete", "continue_run", "refusal", "retry"]
 
@@ -49,7 +49,7 @@ def retry(draft: Draft, message: Retry) -> Refused | None:
     if refused is not None:
         return refused
     why = f"retry of step {message.step}" if message.step else "retry"
-    draft.set_run(only_step=message.step, stop_reason="", error="", priority=own_priority(draft.run.priority))
+    draft.set_run(only_step=message.step, stop_reason=None, error="", priority=own_priority(draft.run.priority))
     if message.queued:
         why = f"{why}, queued"
         draft.become(RunStatus.QUEUED, why, message.by, queued_at=draft.now, finished_at=None)
@@ -88,7 +88,7 @@ def _limit_time(draft: Draft) -> None:
     """Set the timer of the run's time limit, if it has one."""
     limit_s = draft.run.plan.dag.timeout_sec
     if limit_s > 0:
-        draft.effects.append(WakeAt(-1, "timeout", draft.now + timedelta(seconds=limit_s)))
+        draft.effects.append(WakeAt(THE_RUN, TimerKind.TIMEOUT, draft.now + timedelta(seconds=limit_s)))
 
 
 def _to_run_again(draft: Draft, step: str) -> list[int]:

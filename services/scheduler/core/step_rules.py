@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from services.scheduler.core.model import Node, Run
 from services.scheduler.core.plan import Plan
 from shared.language.model import RepeatMode, RepeatPolicy, RetryPolicy, Step
-from shared.status import NodeStatus, RunStatus
+from shared.status import NodeStatus, RunStatus, StopReason
 
 __all__ = [
     "UPSTREAM_ABORTED",
@@ -66,11 +66,11 @@ def derive_status(run: Run, nodes: Sequence[Node]) -> RunStatus:
     """
     plan = run.plan
     harmless = all(node.status.done for node in nodes)
-    if run.stop_reason in {"timeout", "prepare"}:
+    if run.stop_reason in {StopReason.TIMEOUT, StopReason.PREPARE}:
         return RunStatus.FAILED
     if run.stop_reason and not harmless:
         return RunStatus.ABORTED
-    if run.stop_reason == "init":
+    if run.stop_reason is StopReason.INIT:
         return RunStatus.FAILED
     if any(node.status is NodeStatus.REJECTED for node in nodes):
         return RunStatus.REJECTED

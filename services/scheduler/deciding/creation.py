@@ -152,7 +152,7 @@ def retry_as_new_run(source: Run, *, run_key: str, dag_run_id: str, now: datetim
         run_attempt=1,
         worker_id=None,
         incarnation=None,
-        stop_reason="",
+        stop_reason=None,
         error="",
         queued_at=None,
         started_at=None,

@@ -11,7 +11,7 @@ from services.scheduler.core.decision import AddLog, ClosedAttempt, Execution, T
 from services.scheduler.core.model import NO_CHILDREN, Approval, Node, OpenAttempt, Run
 from services.scheduler.core.plan import STEP, Plan
 from shared.contracts.events import LogChunk
-from shared.status import AttemptState, NodeStatus, RunStatus
+from shared.status import AttemptState, NodeStatus, RunStatus, StopReason
 from shared.transport.base import BrokerQueue, Durability
 
 __all__ = [
@@ -58,7 +58,7 @@ def run_from_rows(row: Row, node_rows: Iterable[Row], plan: Plan, root: tuple[st
         nodes=tuple(_node(node) for node in node_rows),
         params=tuple((name, value) for name, value in row["params"]),
         env=tuple((name, value) for name, value in row["env"]),
-        stop_reason=row["stop_reason"] or "",
+        stop_reason=StopReason(row["stop_reason"]) if row["stop_reason"] else None,
         only_step=row["only_step"] or "",
         asked_as=row["parent_params"] or "",
     )
@@ -159,9 +159,8 @@ def _same_named(*names: str) -> dict[str, Callable[[Any], Any]]:
     return {name: attrgetter(name) for name in names}
 
 
-_RUN_COLUMNS: Mapping[str, Callable[[Run], Any]] = _same_named(*_SAME_IN_RUN, "params", "env") | {
+_RUN_COLUMNS: Mapping[str, Callable[[Run], Any]] = _same_named(*_SAME_IN_RUN, "params", "env", "stop_reason") | {
     "status": lambda run: str(run.status),
-    "stop_reason": lambda run: run.stop_reason or None,
     "only_step": lambda run: run.only_step or None,
 }
 """The columns of a run that decisions may change, each with its value. It follows from the field of the same name."""

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from services.scheduler.core.decision import Halt
+from services.scheduler.core.plan import PREPARE, STEP
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.rows import origin
 from services.scheduler.deciding.transactor import Transactor
@@ -23,7 +24,7 @@ from shared.contracts.attempt_tokens import chain_of
 from shared.contracts.events import Heartbeat
 from shared.errors import StoreUnavailable
 from shared.service import backoff_s
-from shared.status import AttemptState
+from shared.status import AttemptState, StopReason
 
 __all__ = ["HeartbeatRecords"]
 
@@ -35,7 +36,7 @@ _GATHER_S = 0.5
 """How long heartbeats are collected, so that those of several workers share one transaction."""
 _MOST_STALE = 500
 """For how many stale attempts a heartbeat is answered; the next one is for the others. A stolen key can name any."""
-_STOPPED = frozenset({"step", "prepare"})
+_STOPPED = frozenset({STEP, PREPARE})
 """The kinds of node that the stop of a run ends. Handlers and follow-ups run after the stop."""
 
 
@@ -157,7 +158,7 @@ class HeartbeatRecords:
             for row in rows
             if row["stop_reason"] and row["kind"] in _STOPPED and row["token_state"] == AttemptState.RUNNING
             # On a stop, a repeated step may finish its execution. A second stop ends it, or if that is missed a third.
-            if not (row["stop_reason"] == "stop" and batch.plans.get(batch.tx, origin(row)).repeats(row["idx"]))
+            if row["stop_reason"] != StopReason.STOP or not batch.plans.get(batch.tx, origin(row)).repeats(row["idx"])
         ]
         for worker_id in holders:
             # A token is stale if no open attempt has it. An attempt whose start is not recorded yet is open. If one of

@@ -13,6 +13,7 @@ from services.scheduler.deciding.creation import new_run, queue_of, rerun
 from services.scheduler.deciding.limits.quotas import QuotaExceeded
 from services.scheduler.deciding.plans import Source
 from shared.errors import InvalidInput
+from shared.status import RunStatus
 from shared.workspaces import workspace_of
 
 __all__ = ["FiredRuns"]
@@ -48,12 +49,7 @@ class FiredRuns:
         dag_names = {name: str(self._dags[name]["dag_name"]) for name in names}
         self._running = self._tx.runs.running(sorted(set(dag_names.values())))
         self._global = self._tx.queues.global_queues(sorted({self._queue(name) for name in names}))
-        started = [
-            (name, fire.scheduled)
-            for name, found in fires.items()
-            for fire in found
-            if fire.outcome in {"fire", "catchup"}
-        ]
+        started = [(name, fire.scheduled) for name, found in fires.items() for fire in found if fire.acts]
         self._batch.runs.find_names(
             [
                 (dag_names[name], core.scheduled_run_id(name, scheduled.kind, scheduled.at))
@@ -68,9 +64,10 @@ class FiredRuns:
         scheduled = fire.scheduled
         if (file_name, scheduled.kind, scheduled.at) in self._known:
             return None
-        outcome, reason, run_id = fire.outcome, fire.reason, None
-        if outcome in {"fire", "catchup"}:
+        if fire.acts:
             outcome, reason, run_id = self._act(file_name, fire)
+        else:
+            outcome, reason, run_id = fire.verdict, fire.reason, None
         return {
             "file_name": file_name,
             "kind": scheduled.kind,
@@ -89,7 +86,7 @@ class FiredRuns:
         dag_name = self._dags[file_name]["dag_name"]
         running = [key for key in self._running.get(dag_name, ()) if scheduled.kind == core.START or self._runs(key)]
         if scheduled.kind == core.START:
-            if fire.outcome == "fire":
+            if fire.verdict == "fire":
                 why = core.guard(
                     scheduled,
                     self._latest_of(dag_name),
@@ -112,14 +109,14 @@ class FiredRuns:
 
     def _runs(self, key: str) -> bool:
         run = self._batch.runs.get(key)
-        return run is not None and run.status == "running"
+        return run is not None and run.status is RunStatus.RUNNING
 
     def _latest_of(self, dag_name: str) -> core.LatestRun | None:
         row = self._latest.get(dag_name)
         if row is None:
             return None
         began_at = min(at for at in (row["started_at"] or row["created_at"], row["queued_at"]) if at is not None)
-        return core.LatestRun(row["dag_run_id"], row["status"], began_at, row["scheduled_at"])
+        return core.LatestRun(row["dag_run_id"], RunStatus(row["status"]), began_at, row["scheduled_at"])
 
     def plan_of(self, file_name: str) -> Plan:
         """Return the plan of new runs of a DAG: of its spec, merged with the base configuration."""
@@ -147,7 +144,7 @@ class FiredRuns:
         run_id = core.scheduled_run_id(file_name, scheduled.kind, scheduled.at)
         if batch.runs.key_of(dag_name, run_id) is not None:
             return "fired", "the run of this scheduled time already existed", run_id
-        queued = fire.outcome == "catchup" or self._queue(file_name) in self._global
+        queued = fire.verdict == "catchup" or self._queue(file_name) in self._global
         # Beyond the quota of its workspace a run waits in its queue, and so it does for a pool that serves it.
         queued = queued or batch.quotas.room(workspace_of(dag_name)) == 0
         queued = queued or batch.worker_pools.bars(dag_name, plan.dag.worker_selector) is not None

@@ -22,6 +22,7 @@ from services.scheduler.loops.regular_look import RegularLook
 from shared.admission.pools import POOL, RATE, Claim, PoolKey, PoolState, may_enter
 from shared.errors import StoreUnavailable
 from shared.ids import new_run_id
+from shared.status import TimerKind
 
 __all__ = ["PoolAdmission"]
 
@@ -117,7 +118,7 @@ class _Pass:
         for (key, node), free_at in reminded.items():
             run = self._batch.runs.get(key)
             if run is not None and run.nodes[node].admission == WAITS:
-                self._batch.remind(key, WakeAt(node, "pool", free_at))
+                self._batch.remind(key, WakeAt(node, TimerKind.POOL, free_at))
         return self._enter(entitled, claims)
 
     def _read(self, keys: list[PoolKey]) -> set[Who]:

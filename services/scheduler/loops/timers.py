@@ -14,6 +14,7 @@ from services.scheduler.deciding.events import record_notices
 from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.deciding.transactor import Transactor
 from shared.errors import RowsLocked, StoreUnavailable
+from shared.status import TimerKind
 
 __all__ = ["Timers"]
 
@@ -63,7 +64,7 @@ class Timers:
             batch.runs.load(keys)
             still = batch.tx.timers.due_of(keys, now)
             batch.tx.timers.delete([(row["run_key"], row["node"], row["kind"]) for row in still])
-            record_notices(batch, [(row["run_key"], TimerFired(row["node"], row["kind"])) for row in still])
+            record_notices(batch, [(row["run_key"], TimerFired(row["node"], TimerKind(row["kind"]))) for row in still])
             return len(still)
 
         keys = sorted({row["run_key"] for row in due})

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from sqlalchemy import Exists, and_, func, or_, select
 
 from shared.contracts.follow_ups import FOLLOW_UP
-from shared.status import NodeStatus, RunStatus
+from shared.status import NodeStatus, RunStatus, TimerKind
 from shared.store import tables as t
 from shared.store.checks.base import BY_HAND, StoreSnapshot, Violation, check
 from shared.store.queries.runs import not_removed
@@ -72,7 +72,7 @@ def _timers(snapshot: StoreSnapshot) -> Iterator[Violation]:
     query = (
         select(n.run_key, n.idx, n.name, n.retry_at)
         .join(t.dag_runs, t.dag_runs.c.run_key == n.run_key)
-        .outerjoin(t.timers, and_(m.run_key == n.run_key, m.node == n.idx, m.kind == "retry"))
+        .outerjoin(t.timers, and_(m.run_key == n.run_key, m.node == n.idx, m.kind == str(TimerKind.RETRY)))
         .where(t.dag_runs.c.status == _RUNNING, n.retry_at.is_not(None), n.token.is_(None), m.kind.is_(None))
         # Once the timer has fired, the next attempt may have to wait for a place in a pool.
         .where(~_waits_for_place())

@@ -20,6 +20,7 @@ from services.scheduler.core.fires import (
     scheduled_run_id,
 )
 from shared.language.model import Catchup, Schedule
+from shared.status import RunStatus
 
 YEAR = datetime(2027, 1, 1, tzinfo=UTC)
 TZ = ZoneInfo("UTC")
@@ -82,7 +83,7 @@ def step(dag: Dag, now: datetime, pauses: tuple[Pause, ...]) -> None:
     seen = due_times(dag.schedule, dag.decided_until, now, TZ)
     for fire in decide(seen.times, now, dag.catchup, pauses=pauses):
         assert fire.scheduled.at not in dag.ledger, "decided twice"
-        dag.ledger[fire.scheduled.at] = fire.outcome
+        dag.ledger[fire.scheduled.at] = fire.verdict
     dag.decided_until, dag.next_fire = max(dag.decided_until, now), seen.next_fire
 
 
@@ -154,7 +155,7 @@ def test_stops_and_restarts_are_never_made_up_for() -> None:
 
     fires = decide(late, YEAR + timedelta(hours=1), Catchup(policy="all"))
 
-    assert [fire.outcome for fire in fires] == ["missed", "missed", "catchup"]
+    assert [fire.verdict for fire in fires] == ["missed", "missed", "catchup"]
 
 
 def test_how_a_pause_ended_decides_before_the_dag_does() -> None:
@@ -163,7 +164,7 @@ def test_how_a_pause_ended_decides_before_the_dag_does() -> None:
 
     fires = decide(times, YEAR + timedelta(hours=3, seconds=59), Catchup(policy="none"), pauses=[pause])
 
-    assert [fire.outcome for fire in fires] == ["missed", "missed", "missed", "catchup"]
+    assert [fire.verdict for fire in fires] == ["missed", "missed", "missed", "catchup"]
 
 
 YESTERDAY = YEAR - timedelta(days=1)
@@ -175,20 +176,20 @@ OWN = scheduled_run_id("f", "start", YESTERDAY)
     [
         (None, True, "the DAG is already running"),
         (None, False, ""),
-        (LatestRun("r", "failed", YEAR + timedelta(seconds=20)), False, "already finished"),
-        (LatestRun("r", "queued", YEAR + timedelta(seconds=20)), False, ""),
-        (LatestRun("r", "failed", YEAR - timedelta(hours=1)), False, ""),
+        (LatestRun("r", RunStatus.FAILED, YEAR + timedelta(seconds=20)), False, "already finished"),
+        (LatestRun("r", RunStatus.QUEUED, YEAR + timedelta(seconds=20)), False, ""),
+        (LatestRun("r", RunStatus.FAILED, YEAR - timedelta(hours=1)), False, ""),
         (
-            LatestRun("r", "succeeded", YEAR - timedelta(hours=1)),
+            LatestRun("r", RunStatus.SUCCEEDED, YEAR - timedelta(hours=1)),
             False,
             "already successful since the last scheduled time: run r",
         ),
-        (LatestRun("r", "partially_succeeded", YEAR - timedelta(hours=1)), False, ""),
-        (LatestRun("r", "succeeded", YEAR - timedelta(hours=25)), False, ""),
-        (LatestRun(OWN, "succeeded", YESTERDAY, YESTERDAY), False, ""),
-        (LatestRun(OWN, "succeeded", YESTERDAY + timedelta(minutes=1), YESTERDAY), False, ""),
+        (LatestRun("r", RunStatus.PARTIALLY_SUCCEEDED, YEAR - timedelta(hours=1)), False, ""),
+        (LatestRun("r", RunStatus.SUCCEEDED, YEAR - timedelta(hours=25)), False, ""),
+        (LatestRun(OWN, RunStatus.SUCCEEDED, YESTERDAY, YESTERDAY), False, ""),
+        (LatestRun(OWN, RunStatus.SUCCEEDED, YESTERDAY + timedelta(minutes=1), YESTERDAY), False, ""),
         (
-            LatestRun("r", "succeeded", YESTERDAY + timedelta(minutes=1), YESTERDAY),
+            LatestRun("r", RunStatus.SUCCEEDED, YESTERDAY + timedelta(minutes=1), YESTERDAY),
             False,
             "already successful since the last scheduled time: run r",
         ),

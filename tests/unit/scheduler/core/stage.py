@@ -40,7 +40,7 @@ from services.scheduler.deciding.rows import node_row, run_from_rows, run_row
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptRequested, AttemptStarted, Doubt, Outcome
 from shared.contracts.tasks import Task
 from shared.language.model import Dag, Handler, Step
-from shared.status import AttemptState, NodeStatus, RunStatus
+from shared.status import AttemptState, NodeStatus, RunStatus, TimerKind
 from tests.unit.scheduler.core.naive import NaiveTally
 
 __all__ = ["EXIT_CODES", "PREPARED", "T0", "Stage", "fresh", "make_dag", "step"]
@@ -96,7 +96,7 @@ class Stage:
         self.grants: list[Grant] = []
         self.executions: list[Execution] = []
         self.closed: list[ClosedAttempt] = []
-        self.wakes: dict[tuple[int, str], datetime] = {}
+        self.wakes: dict[tuple[int, TimerKind], datetime] = {}
         self.transitions: list[Transition] = []
 
     @classmethod
@@ -255,7 +255,7 @@ class Stage:
         while self.run.status is RunStatus.RUNNING:
             names = self.open()
             if not names:
-                due = min(due for (_, kind), due in self.wakes.items() if kind == "retry")
+                due = min(due for (_, kind), due in self.wakes.items() if kind is TimerKind.RETRY)
                 self.wait((due - self.now).total_seconds())
                 continue
             values = told.get(names[0], ["succeeded"])
@@ -325,7 +325,7 @@ class Stage:
             assert is_open or any(
                 node.calls
                 or node.admission == WAITS
-                or (node.retry_at is not None and self.wakes.get((node.idx, "retry")) == node.retry_at)
+                or (node.retry_at is not None and self.wakes.get((node.idx, TimerKind.RETRY)) == node.retry_at)
                 for node in after.nodes
             ), f"stuck after {message}"
         elif not isinstance(message, PatchNode):

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from services.scheduler.core.decision import Advanced, Ignored, Refused
+from services.scheduler.core.decision import THE_RUN, Advanced, Ignored, Refused
 from services.scheduler.core.messages import Begin, Dequeue, PatchNode, TimerFired
 from services.scheduler.core.model import Approval
 from shared.admission.runs import RESUMED
 from shared.contracts.events import Outcome
 from shared.language.model import Handler, Output, Step
-from shared.status import NodeStatus, RunStatus
+from shared.status import NodeStatus, RunStatus, StopReason, TimerKind
 from tests.unit.scheduler.core.stage import T0, Stage, fresh, make_dag, step
 
 CLOSING = (Handler.SUCCESS, Handler.FAILURE, Handler.ABORT, Handler.EXIT, Handler.WAIT)
@@ -197,15 +197,15 @@ def test_the_branch_that_failed_meanwhile_is_not_tried_again() -> None:
 def test_the_runs_time_limit_does_not_count_the_wait() -> None:
     stage = gated(timeout_sec=60)
     stage.wait(3600)
-    assert isinstance(stage.tell(TimerFired(-1, "timeout")), Ignored)
+    assert isinstance(stage.tell(TimerFired(THE_RUN, TimerKind.TIMEOUT)), Ignored)
     assert stage.run.status is RunStatus.WAITING
     stage.approve("ok", WHO="bob")
     stage.wait(3600)
     stage.tell(Begin("scheduler"))
     stage.wait(59)
-    assert stage.run.stop_reason == ""
+    assert stage.run.stop_reason is None
     stage.wait(1)
-    assert stage.run.stop_reason == "timeout"
+    assert stage.run.stop_reason is StopReason.TIMEOUT
 
 
 def test_a_rejection_ends_a_run_that_only_waited_without_handlers() -> None:

@@ -7,6 +7,7 @@ from services.scheduler.core.decision import Advanced, Decision, Ignored, StopCh
 from services.scheduler.core.messages import ChildrenSeen, TimerFired
 from shared.contracts.events import ChildCall
 from shared.language.model import ContinueOn, Parallel, RepeatMode, RepeatPolicy, RetryPolicy
+from shared.status import TimerKind
 from tests.unit.scheduler.core.stage import Stage, make_dag, step
 
 FIRST, SECOND = (child_run_id("r1", "c", params) for params in "ab")
@@ -22,8 +23,8 @@ def called(*, at_once: int = 2, **facts: Any) -> Stage:
 
 
 def out_of_time(stage: Stage) -> Decision:
-    stage.now = stage.wakes.pop((0, "timeout"))
-    return stage.tell(TimerFired(0, "timeout"))
+    stage.now = stage.wakes.pop((0, TimerKind.TIMEOUT))
+    return stage.tell(TimerFired(0, TimerKind.TIMEOUT))
 
 
 def see(stage: Stage, **states: str) -> None:
@@ -56,7 +57,7 @@ def test_the_runs_are_stopped_again_until_they_have_ended() -> None:
     assert [effect.run_id for effect in decision.effects if isinstance(effect, StopChild)] == [SECOND]
     see(stage, first="aborted", second="aborted")
     assert isinstance(out_of_time(stage), Ignored)
-    assert (0, "timeout") not in stage.wakes
+    assert (0, TimerKind.TIMEOUT) not in stage.wakes
 
 
 def test_sub_runs_not_requested_before_the_timeout_are_never_requested() -> None:
@@ -87,16 +88,16 @@ def test_runs_that_end_in_time_are_not_touched() -> None:
 
 def test_a_timer_that_fires_early_is_set_again() -> None:
     stage = called()
-    due_at = stage.wakes.pop((0, "timeout"))
+    due_at = stage.wakes.pop((0, TimerKind.TIMEOUT))
 
-    assert isinstance(stage.tell(TimerFired(0, "timeout")), Ignored)
-    assert stage.wakes[0, "timeout"] == due_at
+    assert isinstance(stage.tell(TimerFired(0, TimerKind.TIMEOUT)), Ignored)
+    assert stage.wakes[0, TimerKind.TIMEOUT] == due_at
 
 
 def test_each_repetition_has_its_own_limit() -> None:
     stage = called(repeat_policy=RepeatPolicy(repeat=RepeatMode.WHILE, limit=2))
-    stage.now = stage.wakes[0, "timeout"]
+    stage.now = stage.wakes[0, TimerKind.TIMEOUT]
     see(stage, first="succeeded", second="succeeded")
     stage.make("c", children=tuple(ChildCall(dag="sub", params=params) for params in "ab"))
 
-    assert (stage.wakes[0, "timeout"] - stage.now).total_seconds() == 5
+    assert (stage.wakes[0, TimerKind.TIMEOUT] - stage.now).total_seconds() == 5

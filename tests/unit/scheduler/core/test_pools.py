@@ -11,7 +11,7 @@ from services.scheduler.core.messages import Admit, ChildrenSeen, TimerFired
 from shared.admission.pools import LOCK, POOL, RATE, Claim, PoolKey
 from shared.contracts.events import ChildCall
 from shared.language.model import Handler, RateLimit, RetryPolicy
-from shared.status import RunStatus
+from shared.status import RunStatus, TimerKind
 from shared.workspaces import stored_name
 from tests.unit.scheduler.core.stage import Stage, make_dag, step
 
@@ -124,6 +124,6 @@ def test_only_a_step_that_still_waits_asks_again(waits: bool) -> None:
         stage.admit("a")
         assert isinstance(stage.admit("a"), Ignored)
     stage.now += timedelta(seconds=1)
-    stage.tell(TimerFired(stage.node("a").idx, "pool"))
+    stage.tell(TimerFired(stage.node("a").idx, TimerKind.POOL))
 
     assert stage.asked == (["a", "a"] if waits else ["a"])

@@ -6,7 +6,7 @@ import pytest
 
 from services.scheduler.core.messages import TimerFired
 from shared.language.model import ContinueOn, RepeatMode, RepeatPolicy, RetryPolicy
-from shared.status import AttemptState, NodeStatus, RunStatus
+from shared.status import AttemptState, NodeStatus, RunStatus, TimerKind
 from tests.unit.scheduler.core.stage import Stage, make_dag, step
 
 
@@ -125,7 +125,7 @@ def test_a_timer_that_fires_early_is_set_again() -> None:
     stage.make("a", "failed")
     stage.wakes.clear()
 
-    assert "not due" in repr(stage.tell(TimerFired(0, "retry")))
+    assert "not due" in repr(stage.tell(TimerFired(0, TimerKind.RETRY)))
     stage.wait(10)
     assert stage.open() == ["a"]
 
@@ -135,7 +135,7 @@ def test_a_timer_that_fires_twice_starts_one_attempt() -> None:
     stage.make("a", "failed")
     stage.wait(10)
 
-    assert "not waiting" in repr(stage.tell(TimerFired(0, "retry")))
+    assert "not waiting" in repr(stage.tell(TimerFired(0, TimerKind.RETRY)))
     assert stage.order() == ["a", "a"]
 
 

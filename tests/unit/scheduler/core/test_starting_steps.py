@@ -2,12 +2,13 @@
 
 import pytest
 
+from services.scheduler.core.decision import THE_RUN
 from services.scheduler.core.messages import Begin, PatchNode, TimerFired
 from services.scheduler.core.tasks import MOST_FOLLOWING
 from shared.contracts.tasks import StepRef
 from shared.language.load import load
 from shared.language.model import ContinueOn, Handler, Output, Step
-from shared.status import NodeStatus, RunStatus
+from shared.status import NodeStatus, RunStatus, TimerKind
 from tests.unit.scheduler.core.stage import Stage, fresh, make_dag, step
 
 FAILED_IS_FINE = ContinueOn(failure=True)
@@ -184,7 +185,7 @@ def test_steps_start_as_far_apart_as_the_dag_says_and_a_next_try_at_once() -> No
     stage.wait(5)
     assert stage.open() == ["a"]
     # A task that no worker has begun counts from its dispatch.
-    stage.tell(TimerFired(-1, "delay"))
+    stage.tell(TimerFired(THE_RUN, TimerKind.DELAY))
     assert stage.open() == ["a"]
     stage.wait(5)
     assert stage.open() == ["a", "b"]

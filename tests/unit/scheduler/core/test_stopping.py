@@ -6,11 +6,11 @@ from datetime import timedelta
 import pytest
 
 from services.scheduler.core.child_states import UNDER_WAY
-from services.scheduler.core.decision import Advanced, Ignored, Refused, StopChild
+from services.scheduler.core.decision import THE_RUN, Advanced, Ignored, Refused, StopChild
 from services.scheduler.core.messages import ChildrenSeen, Dequeue, PatchNode, Stop, TimerFired
 from shared.contracts.events import ChildCall
 from shared.language.model import Handler, RepeatMode, RepeatPolicy
-from shared.status import AttemptState, NodeStatus, RunStatus
+from shared.status import AttemptState, NodeStatus, RunStatus, TimerKind
 from tests.unit.scheduler.core.stage import T0, Stage, fresh, make_dag, step
 
 AB = (step("a"), step("b", "a"))
@@ -72,7 +72,7 @@ def test_a_step_that_waits_for_its_next_try_is_aborted_at_once() -> None:
     stage.stop()
 
     assert (stage.states(), stage.run.status) == ("aborted not_started", RunStatus.ABORTED)
-    assert isinstance(stage.tell(TimerFired(0, "retry")), Ignored)
+    assert isinstance(stage.tell(TimerFired(0, TimerKind.RETRY)), Ignored)
 
 
 def test_a_step_whose_next_try_no_worker_took_is_aborted_at_once() -> None:
@@ -273,7 +273,7 @@ def limited(**facts: object) -> Stage:
 def test_the_time_limit_counts_from_the_start_of_the_attempt() -> None:
     stage = limited()
 
-    assert stage.wakes == {(-1, "timeout"): T0 + timedelta(seconds=60)}
+    assert stage.wakes == {(THE_RUN, TimerKind.TIMEOUT): T0 + timedelta(seconds=60)}
     stage.wait(59)
     assert stage.open() == ["a"]
 
@@ -282,8 +282,8 @@ def test_the_time_limit_does_not_fire_early() -> None:
     stage = limited()
     stage.wakes.clear()
 
-    assert isinstance(stage.tell(TimerFired(-1, "timeout")), Ignored)
-    assert stage.wakes == {(-1, "timeout"): T0 + timedelta(seconds=60)}
+    assert isinstance(stage.tell(TimerFired(THE_RUN, TimerKind.TIMEOUT)), Ignored)
+    assert stage.wakes == {(THE_RUN, TimerKind.TIMEOUT): T0 + timedelta(seconds=60)}
 
 
 def test_past_its_time_limit_a_run_aborts_all_steps_and_still_runs_its_handlers() -> None:
@@ -319,7 +319,7 @@ def test_a_time_limit_fires_once() -> None:
     stage.start("a")
     stage.wait(60)
 
-    assert isinstance(stage.tell(TimerFired(-1, "timeout")), Ignored)
+    assert isinstance(stage.tell(TimerFired(THE_RUN, TimerKind.TIMEOUT)), Ignored)
 
 
 def test_a_time_limit_after_the_end_changes_nothing() -> None:
@@ -368,8 +368,8 @@ def test_the_time_limit_stops_sub_runs_until_they_have_ended(*, stopped_before: 
 
     for passed_s in (60, 10, 10):
         stage.now += timedelta(seconds=passed_s)
-        assert stage.wakes.pop((-1, "timeout")) == stage.now
-        decision = stage.tell(TimerFired(-1, "timeout"))
+        assert stage.wakes.pop((THE_RUN, TimerKind.TIMEOUT)) == stage.now
+        decision = stage.tell(TimerFired(THE_RUN, TimerKind.TIMEOUT))
         assert isinstance(decision, Advanced | Ignored)
         assert StopChild(child.run_id) in decision.effects
     stage.tell(ChildrenSeen(0, {child.run_id: "aborted"}, {}))
@@ -384,7 +384,7 @@ def test_a_retry_has_its_own_time_limit() -> None:
     stage.play()
     stage.retry()
 
-    assert stage.wakes[-1, "timeout"] == stage.now + timedelta(seconds=60)
+    assert stage.wakes[THE_RUN, TimerKind.TIMEOUT] == stage.now + timedelta(seconds=60)
 
 
 def test_a_time_limit_in_the_retry_of_one_step_leaves_the_others_alone() -> None:

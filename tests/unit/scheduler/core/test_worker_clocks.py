@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.scheduler.core.children import child_run_id
-from services.scheduler.core.decision import Advanced, StopChild
+from services.scheduler.core.decision import THE_RUN, Advanced, StopChild
 from services.scheduler.core.messages import TimerFired
 from shared.contracts.attempt_tokens import token_in_chain
 from shared.contracts.events import AttemptFinished, AttemptStarted, ChildCall, NextStart
-from shared.status import NodeStatus
+from shared.status import NodeStatus, TimerKind
 from tests.unit.scheduler.core.stage import Stage, make_dag, step
 
 DAY = timedelta(days=1)
@@ -89,13 +89,13 @@ def test_the_next_step_begins_after_the_delay_of_its_workflow(ahead: timedelta) 
     stage = Stage.begun(make_dag(step("a"), step("b"), step("c"), delay_sec=5))
     start(stage, "a", ahead)
     stage.now += 5 * SECOND
-    stage.tell(TimerFired(-1, "delay"))
+    stage.tell(TimerFired(THE_RUN, TimerKind.DELAY))
     assert stage.node("b").attempt is not None
     stage.tell(ending(stage, "a", ahead))
     assert stage.node("c").attempt is None
 
     stage.now += 5 * SECOND
-    stage.tell(TimerFired(-1, "delay"))
+    stage.tell(TimerFired(THE_RUN, TimerKind.DELAY))
     assert stage.node("c").attempt is not None
 
 
@@ -105,9 +105,9 @@ def test_the_time_limit_of_a_call_counts_from_its_start(ahead: timedelta) -> Non
     start(stage, "c", ahead)
     stage.tell(ending(stage, "c", ahead, children=(ChildCall(dag="sub", params=""),)))
     stage.now += SECOND
-    assert not isinstance(stage.tell(TimerFired(0, "timeout")), Advanced)
+    assert not isinstance(stage.tell(TimerFired(0, TimerKind.TIMEOUT)), Advanced)
 
     stage.now += 4 * SECOND
-    decision = stage.tell(TimerFired(0, "timeout"))
+    decision = stage.tell(TimerFired(0, TimerKind.TIMEOUT))
     assert isinstance(decision, Advanced)
     assert [each.run_id for each in decision.effects if isinstance(each, StopChild)] == [child_run_id("r1", "c", "")]

@@ -23,7 +23,7 @@ from shared.contracts.events import (
     Outcome,
 )
 from shared.contracts.tasks import Task
-from shared.status import AttemptState, NodeStatus, RunStatus
+from shared.status import AttemptState, NodeStatus, RunStatus, TimerKind
 from tests.unit.scheduler.core.stage import EXIT_CODES, PREPARED, Stage
 
 __all__ = ["Draw", "World"]
@@ -141,7 +141,7 @@ class World:
         # The run's time limit comes when somebody meddles with time, or when all else waits longer. A run that stops is
         # told so again and again: if nobody is left to hear it, a lease ends first.
         lost = not doings and stage.run.stop_reason and stage.open()
-        if first[1] == "retry" or (first[1] and not lost and (self.faults or not doings)):
+        if first[1] is TimerKind.RETRY or (first[1] and not lost and (self.faults or not doings)):
             doings.append(self._pass_time)
         if self.faults and (doings or stage.open()):
             doings += [self._go_wrong] * 2
@@ -249,7 +249,7 @@ class World:
     def _pass_time(self) -> None:
         stage = self.stage
         key = min(stage.wakes, key=lambda key: stage.wakes[key])
-        if key[1] != "retry":
+        if key[1] is not TimerKind.RETRY:
             self.faults = max(0, self.faults - 1)
         stage.wait(max(0.0, (stage.wakes[key] - stage.now).total_seconds()))
 
