@@ -10,7 +10,7 @@ from services.scheduler.core.plan import Plan
 from services.scheduler.deciding import rows
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.deciding.recent import RecentRuns
-from services.scheduler.deciding.rows import origin
+from services.scheduler.deciding.rows import plan_key
 from services.scheduler.deciding.traces import asked_in
 from shared.errors import StaleVersion
 from shared.store.writes.commands import StoredDag
@@ -81,10 +81,10 @@ class LoadedRuns:
         # Runs are locked from parent to child, and otherwise in the order of their keys.
         self.lock_cached()
         run_rows = self._tx.runs.lock(wanted, wait=self._wait)
-        plans = self._plans.get_many(self._tx, [origin(row) for row in run_rows])
+        plans = self._plans.get_many(self._tx, [plan_key(row) for row in run_rows])
         # Most decisions are about a run that this process has changed recently.
         runs = {
-            row["run_key"]: self._recent.get(row["run_key"], row["version"], plans[origin(row)]) for row in run_rows
+            row["run_key"]: self._recent.get(row["run_key"], row["version"], plans[plan_key(row)]) for row in run_rows
         }
         read = self._read([row for row in run_rows if runs[row["run_key"]] is None], plans)
         for row in run_rows:
@@ -155,7 +155,7 @@ class LoadedRuns:
             nodes.setdefault(node["run_key"], []).append(node)
         roots = self._tx.runs.names([row["root_key"] for row in run_rows if row["root_key"] is not None])
         return {
-            key: rows.run_from_rows(row, nodes.get(key, []), plans[origin(row)], roots.get(row["root_key"]))
+            key: rows.run_from_rows(row, nodes.get(key, []), plans[plan_key(row)], roots.get(row["root_key"]))
             for key, row in ((row["run_key"], row) for row in run_rows)
         }
 

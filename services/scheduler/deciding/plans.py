@@ -119,9 +119,9 @@ class Plans:
                 self._loads.put(key, known, text)
         return known
 
-    def get(self, tx: Transaction, origin: tuple[str, str]) -> Plan:
+    def get(self, tx: Transaction, key: tuple[str, str]) -> Plan:
         """Return the plan of a ``(spec hash, file name)``; see ``get_many``."""
-        return self.get_many(tx, [origin])[origin]
+        return self.get_many(tx, [key])[key]
 
     def get_many(self, tx: Transaction, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Plan]:
         """Return plans by ``(spec hash, file name)``. Texts that are not cached are read from the store.

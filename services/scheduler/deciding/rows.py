@@ -25,7 +25,7 @@ __all__ = [
     "new_run_row",
     "node_changes",
     "node_row",
-    "origin",
+    "plan_key",
     "run_changes",
     "run_from_rows",
     "run_row",
@@ -258,8 +258,8 @@ def _changed_fields(old: Run | Node, new: Run | Node, names: Iterable[str]) -> l
     return [name for name in names if now[name] is not was[name] and now[name] != was[name]]
 
 
-def origin(run_row: Row) -> tuple[str, str]:
-    """Return the origin of a run: ``(spec hash, file name)``, the key of its plan."""
+def plan_key(run_row: Row) -> tuple[str, str]:
+    """Return the key of a run's plan in ``Plans``: its origin, with an empty name if it came from no file."""
     return run_row["spec_hash"], run_row["file_name"] or ""
 
 

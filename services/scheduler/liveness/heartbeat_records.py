@@ -13,7 +13,7 @@ from typing import Any
 from services.scheduler.core.decision import Halt
 from services.scheduler.core.plan import PREPARE, STEP
 from services.scheduler.deciding.batch import Batch
-from services.scheduler.deciding.rows import origin
+from services.scheduler.deciding.rows import plan_key
 from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.liveness.duplicate_worker_ids import DuplicateWorkerIds
 from services.scheduler.liveness.heartbeats import ReceivedHeartbeat, state_of
@@ -158,7 +158,7 @@ class HeartbeatRecords:
             for row in rows
             if row["stop_reason"] and row["kind"] in _STOPPED and row["token_state"] == AttemptState.RUNNING
             # On a stop, a repeated step may finish its execution. A second stop ends it, or if that is missed a third.
-            if row["stop_reason"] != StopReason.STOP or not batch.plans.get(batch.tx, origin(row)).repeats(row["idx"])
+            if row["stop_reason"] != StopReason.STOP or not batch.plans.get(batch.tx, plan_key(row)).repeats(row["idx"])
         ]
         for worker_id in holders:
             # A token is stale if no open attempt has it. An attempt whose start is not recorded yet is open. If one of

@@ -17,7 +17,7 @@ from services.scheduler.core.messages import AttemptLost, TaskUndelivered
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.events import Notice
 from services.scheduler.deciding.post_commit import NEVER
-from services.scheduler.deciding.rows import origin
+from services.scheduler.deciding.rows import plan_key
 from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.liveness.hearing import Hearing
 from services.scheduler.liveness.heartbeat_records import HeartbeatRecords
@@ -178,14 +178,14 @@ class Leases:
         queue, so the same broker queue can be listed several times.
         """
         origins = batch.tx.leases.overdue_origins(judged_at - self._lost_tasks.overdue)
-        keys = {origin(row) for row in origins if row["token_worker"] is None}
+        keys = {plan_key(row) for row in origins if row["token_worker"] is None}
         plans = batch.plans.get_many(batch.tx, sorted(keys))
         found: list[tuple[BrokerQueue, Row]] = []
         for row in origins:
             if row["token_worker"] is not None:
                 found.append((worker_queue(row["token_worker"]), row))
                 continue
-            selector = plans[origin(row)].dag.worker_selector
+            selector = plans[plan_key(row)].dag.worker_selector
             # Again, for workers that started later or missed the message.
             batch.after.announce(selector)
             found.append((task_queue(selector), row))

@@ -16,7 +16,7 @@ from typing import Any
 from services.scheduler.core.messages import Begin
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.post_commit import PostCommit
-from services.scheduler.deciding.rows import origin
+from services.scheduler.deciding.rows import plan_key
 from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.loops.regular_look import RegularLook
 from shared.admission.runs import (
@@ -163,9 +163,9 @@ class Admission:
             found = batch.tx.queues.candidates(
                 queue, priority, beyond=beyond, without_dags=paused, only=only, limit=_PAGE
             )
-            plans = batch.plans.get_many(batch.tx, [origin(row) for row in found])
+            plans = batch.plans.get_many(batch.tx, [plan_key(row) for row in found])
             for row in found:
-                yield _queued_run(queue, row, plans[origin(row)].dag.worker_selector), row
+                yield _queued_run(queue, row, plans[plan_key(row)].dag.worker_selector), row
             if len(found) < _PAGE:
                 return
             seen += len(found)
@@ -225,7 +225,7 @@ def _capacity(batch: Batch, queue: Mapping[str, Any], first: Mapping[str, Any]) 
     limit: int | None = queue["max_concurrency"]
     if limit is not None:
         return limit
-    return capacity_of(None, batch.plans.get(batch.tx, origin(first)).dag.max_active_runs)
+    return capacity_of(None, batch.plans.get(batch.tx, plan_key(first)).dag.max_active_runs)
 
 
 def _moment(batch: Batch, pauses: list[OpenPause]) -> Moment:

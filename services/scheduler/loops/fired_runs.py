@@ -189,9 +189,9 @@ class FiredRuns:
             now=self._batch.now,
             scheduled_at=fire.scheduled.at,
         )
-        text_hash, origin = self._batch.runs.origin(after)
+        text_hash, run_file = self._batch.runs.origin(after)
         try:
-            self._batch.add(run, spec_hash=text_hash, file_name=origin, by=_BY)
+            self._batch.add(run, spec_hash=text_hash, file_name=run_file, by=_BY)
         except QuotaExceeded as error:
             return "skipped", str(error), None
         wait_s = int(stopped.plan.dag.restart_wait_sec)
