@@ -261,7 +261,7 @@ def _print(draft: Draft, idx: int, text: str, end: End) -> None:
 
     ``call_token`` stays until then: if the worker is lost, the next ``ChildrenSeen`` prints the result again.
     """
-    worker_id = draft.run.worker_id if draft.run.plan.dag.placement == "stick" else None
+    worker_id = draft.run.worker_id
     token = draft.open_attempt(idx, worker_id)
     result = CallResult(text=text, failed=end.outcome in _FAILED, error=end.error)
     task = make_task(draft, idx, token, worker_id)

@@ -178,7 +178,7 @@ def _delayed(draft: Draft, due: list[Node]) -> list[Node]:
 
 def dispatch(draft: Draft, idx: int, run_status: str = "") -> None:
     """Open the next attempt of the node, and add the effect that sends its task."""
-    worker_id = draft.run.worker_id if draft.run.plan.dag.placement == "stick" else None
+    worker_id = draft.run.worker_id
     token = draft.open_attempt(idx, worker_id, retry_at=None, admission="", call_token="")
     task = make_task(draft, idx, token, worker_id, run_status)
     if rest := following(draft, idx, token):

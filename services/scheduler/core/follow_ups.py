@@ -120,7 +120,7 @@ def _send(draft: Draft, node: Node, owed: dict[str, str]) -> None:
     first = all(tries == "0" for tries in owed.values())
     owed = {cause: str(int(tries) + 1) for cause, tries in owed.items()}
     _keep(draft, node, owed, _kept(node))
-    worker_id = draft.run.worker_id if first and draft.run.plan.dag.placement == "stick" else None
+    worker_id = draft.run.worker_id if first else None
     token = draft.open_attempt(node.idx, worker_id)
     content = _content(draft, owed, _kept(node))
     options = {FOLLOW_UP: content.model_dump(mode="json")}

@@ -93,11 +93,11 @@ class Run:
     """One DAG run. Each decision increments ``version``; a save fails if the version in the database has changed.
 
     ``given`` is the params text of the request. ``env`` and ``params`` are empty until they are evaluated.
-    ``worker_id`` is the worker that all steps of the run must run on. ``called_from`` is the working directory of the
-    calling step, ``asked_as`` the params of the call with secrets masked. ``stop_reason``: if
-    set, no more steps may start. ``started_at`` is the start of
-    the present attempt, ``first_started_at`` that of the first one, once there are more. ``scheduled_at``: the
-    scheduled time that the run is for, or ``None`` if neither it nor the run that it repeats was started by a schedule.
+    ``worker_id`` is the worker that all steps of the run must run on, with placement ``stick``. ``called_from`` is the
+    working directory of the calling step, ``asked_as`` the params of the call with secrets masked. ``stop_reason``: if
+    set, no more steps may start. ``started_at`` is the start of the present attempt, ``first_started_at`` that of the
+    first one, once there are more. ``scheduled_at``: the scheduled time that the run is for, or ``None`` if neither it
+    nor the run that it repeats was started by a schedule.
     """
 
     run_key: str
