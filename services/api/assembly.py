@@ -45,7 +45,6 @@ def build_deps(
         clock=clock,
         version=version,
         uptime_s=lambda: time.monotonic() - began_s,
-        zone=settings.zone,
         base_path=base_path,
         settings=settings,
         resources=Resources(settings.data_dir),

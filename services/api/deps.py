@@ -32,7 +32,6 @@ __all__ = ["Deps"]
 class Deps:
     """The services and settings that request handlers use.
 
-    ``zone`` is the time zone of timestamps in responses, or ``None`` for the local time zone of the process.
     ``base_path`` is empty, or starts with a slash and has none at the end.
     """
 
@@ -44,7 +43,6 @@ class Deps:
     version: str
     uptime_s: Callable[[], float]
     """Returns the seconds since this gateway started, by a clock that never jumps; ``clock`` may."""
-    zone: tzinfo | None = None
     base_path: str = ""
     max_body_bytes: int = 2 * 1024 * 1024
     service_alive: timedelta = timedelta(seconds=30)
@@ -71,6 +69,11 @@ class Deps:
     """Set when the server stops, so that streams end."""
     of_workspaces: CachesOfWorkspaces = field(default_factory=CachesOfWorkspaces)
     """The caches of the other workspaces. ``totals`` and ``single_flight`` are those of the default one."""
+
+    @property
+    def zone(self) -> tzinfo | None:
+        """The time zone of timestamps in responses; see ``Settings``."""
+        return self.settings.zone
 
     def within(self, workspace: str, *, known: bool = True) -> "Deps":
         """Return these services for requests of one workspace, whose readers find nothing of another.

@@ -7,6 +7,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from sqlalchemy import Engine
 from services.api.app import create_app
 from services.api.command_client import Commands
 from services.api.deps import Deps
+from services.api.settings import Settings
 from shared.contracts.audit import AuditEntry
 from shared.contracts.codec import decode, decode_as, encode
 from shared.contracts.commands import Command, CommandReply, RefusedError
@@ -70,6 +72,7 @@ class Stack:
         self.transport.declare([COMMANDS])
         self.seen: list[tuple[str, Command]] = []
         self.answer: Callable[[Command], Reply | None] = lambda _: recorded()
+        settings = replace(deps.pop("settings", Settings()), zone=UTC)
         timeouts = {"reply_timeout_s": deps.pop("reply_timeout_s", PATIENCE_S)}
         self.deps = Deps(
             transport=self.transport,
@@ -78,7 +81,7 @@ class Stack:
             clock=lambda: NOW,
             version="1.2.3",
             uptime_s=lambda: 90.0,
-            zone=UTC,
+            settings=settings,
             **deps,
         )
         self.app = create_app(self.deps)

@@ -134,7 +134,7 @@ def test_the_page_runs_no_other_inline_script_and_cannot_be_framed(stack: Stack)
     ("zone", "name", "offset_s"), [("Etc/UTC", "UTC", 0), ("Asia/Tokyo", "Asia/Tokyo", 32_400), ("UTC", "UTC", 0)]
 )
 def test_the_zone_is_named_as_people_know_it(stack: Stack, zone: str, name: str, offset_s: int) -> None:
-    app = create_app(replace(stack.deps, zone=ZoneInfo(zone)))
+    app = create_app(replace(stack.deps, settings=Settings(zone=ZoneInfo(zone))))
 
     config = told(app.test_client())
 

@@ -15,6 +15,7 @@ from werkzeug.serving import make_server
 from services.api.app import create_app
 from services.api.command_client import Commands
 from services.api.deps import Deps
+from services.api.settings import Settings
 from services.cli import cli
 from services.scheduler.loops.folder import Folder
 from shared.contracts import commands as c
@@ -42,7 +43,7 @@ class Asker(PoolRig):
             clock=lambda: self.now,
             version="1",
             uptime_s=lambda: 90.0,
-            zone=UTC,
+            settings=Settings(zone=UTC),
         )
         self.app = create_app(deps)
         self.client: FlaskClient = self.app.test_client()
