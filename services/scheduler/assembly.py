@@ -17,6 +17,8 @@ from services.scheduler.loops.poll import Poll
 from services.scheduler.loops.pool_admission import PoolAdmission
 from services.scheduler.loops.relay import Relay
 from services.scheduler.loops.run_notices import RunNotices
+from services.scheduler.loops.run_totals import TotalsKeeper
+from services.scheduler.loops.spec_revalidation import SpecRevalidation
 from services.scheduler.loops.timers import Timers
 from services.scheduler.metrics import count
 from shared.service import Background
@@ -27,7 +29,7 @@ __all__ = ["Assembly"]
 
 
 class Assembly:
-    """A transactor and its post-commit followers.
+    """A transactor, and the parts that share it or its store.
 
     ``tz`` is the time zone of schedules that set none. ``audit_days``: see ``AuditChain``. ``history_days``: see
     ``Housekeeping``.
@@ -55,6 +57,8 @@ class Assembly:
         self.parents = ParentNotifier(self.transactor)
         self.ended_runs = EndBroadcaster(transport, clock)
         self.notices = RunNotices(transport, clock)
+        self.totals = TotalsKeeper(store)
+        self.revalidation = SpecRevalidation(self.transactor)
         self.poll = Poll(
             timers=self.timers,
             relay=self.relay,
@@ -94,4 +98,6 @@ class Assembly:
             Background("scheduler-firing", self.firing.run, on_death, self.firing.wake),
             Background("scheduler-timers", self.timers.run, on_death, self.timers.wake),
             Background("scheduler-parents", self.parents.run, on_death, self.parents.wake),
+            Background("scheduler-totals", self.totals.run, on_death),
+            Background("scheduler-revalidation", self.revalidation.run, on_death),
         ]

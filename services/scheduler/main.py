@@ -23,8 +23,6 @@ from services.scheduler.liveness.watch import WorkerWatch
 from services.scheduler.loops.dead_letters import DeadLetterLoop
 from services.scheduler.loops.folder import Folder
 from services.scheduler.loops.intakes import audit_intake, commands_intake, events_intake, logs_intake
-from services.scheduler.loops.run_totals import TotalsKeeper
-from services.scheduler.loops.spec_revalidation import SpecRevalidation
 from services.scheduler.loops.turn import Turn
 from services.scheduler.loops.verifying import Verifying
 from shared.errors import StoreUnavailable
@@ -119,8 +117,6 @@ class Scheduler:
         self._loops = [
             *parts.loops(on_death),
             *watch.loops(on_death),
-            Background("scheduler-totals", TotalsKeeper(store).run, on_death),
-            Background("scheduler-revalidation", SpecRevalidation(transactor).run, on_death),
             *self._one_at_a_time(verify),
         ]
         if self.folder is not None:

@@ -202,13 +202,18 @@ def _patch(draft: Draft, message: PatchNode) -> Decision:
 def _timer(draft: Draft, message: TimerFired) -> Ignored | None:
     if draft.run.status is not RunStatus.RUNNING:
         return Ignored("the run is over")
-    if message.kind is TimerKind.TIMEOUT:
-        return stopping.out_of_time(draft) if message.node == THE_RUN else children.out_of_time(draft, message.node)
-    if message.kind is TimerKind.DELAY:
-        return None
-    if message.kind is TimerKind.POOL:
-        return pools.asks_again(draft, message.node)
-    node = draft.nodes[message.node]
+    match message.kind:
+        case TimerKind.TIMEOUT:
+            return stopping.out_of_time(draft) if message.node == THE_RUN else children.out_of_time(draft, message.node)
+        case TimerKind.DELAY:
+            return None
+        case TimerKind.POOL:
+            return pools.asks_again(draft, message.node)
+        case TimerKind.RETRY:
+            return _retry_is_due(draft, draft.nodes[message.node])
+
+
+def _retry_is_due(draft: Draft, node: Node) -> Ignored | None:
     if node.attempt is not None or node.status is not NodeStatus.RUNNING:
         return Ignored("not waiting")
     if node.retry_at is not None and node.retry_at > draft.now:
