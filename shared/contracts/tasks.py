@@ -8,8 +8,10 @@ from pydantic import Field
 from shared.contracts.base import Message, Part
 from shared.language.model import Secret, Step
 
-__all__ = ["FRESH_S", "SKEW_S", "CallResult", "FollowingStep", "StepRef", "Task"]
+__all__ = ["FRESH_S", "HANDLER", "PREPARE", "SKEW_S", "STEP", "CallResult", "FollowingStep", "StepRef", "Task"]
 
+STEP, HANDLER, PREPARE = "step", "handler", "prepare"
+"""The kinds of nodes and their tasks, besides ``FOLLOW_UP``. A task of kind ``PREPARE`` has options by this name."""
 FRESH_S = 4.0
 """A worker begins a task without asking only if it was dispatched at most so long ago."""
 SKEW_S = 2.0
@@ -45,8 +47,8 @@ class FollowingStep(Part):
 
     token: str
     node: int
-    kind: str = "step"
-    """``step`` or ``handler``."""
+    kind: str = STEP
+    """``STEP`` or ``HANDLER``."""
     step: Step
     engine_env: tuple[tuple[str, str], ...] = ()
     secrets: tuple[Secret, ...] = ()
@@ -66,8 +68,8 @@ class Task(Message):
     token: str
     run_key: str
     node: int
-    kind: str = "step"
-    """``step``, ``handler``, ``prepare`` or ``FOLLOW_UP``."""
+    kind: str = STEP
+    """``STEP``, ``HANDLER``, ``PREPARE`` or ``FOLLOW_UP``."""
     number: int = 1
     """1-based number of this attempt of the step, within the current attempt of the run."""
     run_attempt: int = 1

@@ -9,6 +9,7 @@ from typing import Any
 from services.api.representations import dag_json, json_values
 from services.api.representations.expanded_commands import ExpandedCommands
 from services.api.representations.json_values import sparse
+from shared.contracts.tasks import HANDLER, PREPARE, STEP
 from shared.language.expansion.params_syntax import params_pairs, params_text
 from shared.language.expansion.secret_params import show_params
 from shared.language.model import Dag, Handler, Step
@@ -17,7 +18,6 @@ from shared.store.reads.reader import NodeRow, RunRow
 
 __all__ = ["RunFacts", "details", "grid", "outputs", "summary", "synthetic", "synthetic_details"]
 
-STEP, HANDLER, PREPARE = "step", "handler", "prepare"
 _GRID_HANDLERS = (Handler.SUCCESS, Handler.FAILURE, Handler.ABORT, Handler.EXIT)
 """The handlers that ``gridData`` has, as in Dagu."""
 _STOPPED = frozenset({StopReason.STOP, StopReason.TIMEOUT})

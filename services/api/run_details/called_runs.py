@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from shared.contracts.tasks import STEP
 from shared.store.reads.reader import NodeRow, Reads, RunRow
 
 __all__ = ["called_earlier", "called_runs", "has_called_earlier"]
@@ -33,7 +34,7 @@ def called_runs(reads: Reads, run: RunRow) -> Iterator[Called]:
 
 
 def _repeated(node: NodeRow) -> bool:
-    if node.kind != "step":
+    if node.kind != STEP:
         return False
     return bool(node.children) and (node.done_count > 1 or (node.done_count == 1 and node.finished_at is None))
 

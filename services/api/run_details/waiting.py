@@ -7,6 +7,7 @@ from services.api.deps import Deps
 from services.api.run_details.idle import idle_reasons
 from services.api.run_details.node_reasons import node_reason
 from services.api.run_details.reasons import queued_reasons
+from shared.contracts.tasks import STEP
 from shared.language.model import Dag
 from shared.status import NodeStatus, RunStatus
 from shared.store.reads.reader import RunRow
@@ -48,7 +49,7 @@ def nodes_wait_for(deps: Deps, run: RunRow, dag: Dag | None, now: datetime) -> d
 
 def _for_queued_sub_runs(deps: Deps, run: RunRow, now: datetime) -> dict[int, str]:
     """Return, by node index of each step that called sub-runs, what its first queued sub-run waits for."""
-    steps = [node for node in run.nodes or () if node.kind == "step" and node.children]
+    steps = [node for node in run.nodes or () if node.kind == STEP and node.children]
     if not steps:
         return {}
     callers: dict[str, list[int]] = {}

@@ -10,13 +10,12 @@ from typing import Any
 
 from shared.admission.pools import LOCK, POOL, RATE, Claim, PoolKey
 from shared.contracts.follow_ups import FOLLOW_UP
+from shared.contracts.tasks import HANDLER, PREPARE, STEP
 from shared.language.expansion.references import names_in
 from shared.language.model import STORED, Dag, Handler, Step
 from shared.language.steps.approval import APPROVAL
 
 __all__ = ["FOLLOW_UP", "HANDLER", "PREPARE", "STEP", "Plan"]
-
-STEP, HANDLER, PREPARE = "step", "handler", "prepare"
 
 _HANDLERS = tuple(Handler)
 _BEFORE_EXIT = (Handler.SUCCESS, Handler.FAILURE)

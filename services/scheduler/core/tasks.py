@@ -122,7 +122,7 @@ _BLOCKS = {
 def _options(run: Run, node: Node, step: Step) -> dict[str, Any]:
     dag = run.plan.dag
     if node.kind == PREPARE:
-        return {"prepare": {"dag": dag.model_dump(mode="json"), "given": run.given}}
+        return {PREPARE: {"dag": dag.model_dump(mode="json"), "given": run.given}}
     names = (*_BLOCKS.get(step.type, ()), *(("otel",) if (dag.otel or {}).get("enabled") else ()))
     return {name: value for name in names if (value := getattr(dag, name)) is not None}
 

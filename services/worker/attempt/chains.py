@@ -5,7 +5,7 @@ from typing import Any
 
 from shared.contracts.events import AttemptFinished
 from shared.contracts.prepared import PreparedValues
-from shared.contracts.tasks import FollowingStep, StepRef, Task
+from shared.contracts.tasks import PREPARE, STEP, FollowingStep, StepRef, Task
 from shared.language.model import Step
 
 __all__ = ["GO_ON_S", "next_task"]
@@ -38,11 +38,11 @@ def _learned(task: Task, ended: AttemptFinished, following: FollowingStep) -> di
     If this one prepared the run, what it evaluated. Nobody sees the outputs of handlers. The first step sees none at
     all, unlike the init handler before it, which sees all that a retry has kept.
     """
-    if task.kind == "step":
+    if task.kind == STEP:
         refs = {task.step.id: _ref(task.step, ended)} if task.step.id in task.refs else {}
         return {"outputs": (*task.outputs, *ended.outputs.items()), "refs": task.refs | refs}
-    kept: dict[str, Any] = {"outputs": ()} if following.kind == "step" else {}
-    values = PreparedValues.from_outputs(ended.outputs) if task.kind == "prepare" else None
+    kept: dict[str, Any] = {"outputs": ()} if following.kind == STEP else {}
+    values = PreparedValues.from_outputs(ended.outputs) if task.kind == PREPARE else None
     if values is None or task.env or task.params:
         return kept
     given = task.params_json if values.params_json is None else values.params_json

@@ -15,7 +15,7 @@ from services.worker.output.files import LogPaths, OutputFiles, log_paths
 from services.worker.output.log_shipper import AttemptLogs
 from services.worker.process.supervisor import StopRequest
 from shared.clock import utc_now
-from shared.contracts.tasks import Task
+from shared.contracts.tasks import PREPARE, STEP, Task
 from shared.tracing import SpanContext
 
 __all__ = ["AttemptContext", "Preparation"]
@@ -72,7 +72,7 @@ class Preparation:
         self, task: Task, stop: StopRequest, run_span: SpanContext, *, chain_since_s: float | None = None
     ) -> AttemptContext:
         """Return the context of an attempt that begins now. Its variables, secrets and folder do not exist yet."""
-        logs = self._workspace.log_folder(task) if task.kind != "prepare" else None
+        logs = self._workspace.log_folder(task) if task.kind != PREPARE else None
         paths = _NO_LOGS if logs is None else log_paths(logs, task)
         since_s = time.monotonic() if chain_since_s is None else chain_since_s
         return AttemptContext(task, task, stop, run_span, utc_now(), paths, logs, since_s)
@@ -87,7 +87,7 @@ class Preparation:
             task, passed = context.task, context.passed.texts
             if context.logs_folder is not None:
                 # Handlers and mails run without a missing secret: it may be what they report.
-                folder, complete = self._workspace.dag_folder(task), task.kind == "step"
+                folder, complete = self._workspace.dag_folder(task), task.kind == STEP
                 reach, home = self._workspace.reach(task), self._workspace.home(task)
                 context.inputs = prepare_inputs(
                     task,

@@ -25,7 +25,7 @@ from services.worker.process.outcome import Result
 from services.worker.process.shells import condition_shell
 from services.worker.process.supervisor import Supervisor
 from shared.contracts.prepared import PreparedValues
-from shared.contracts.tasks import Task
+from shared.contracts.tasks import PREPARE, Task
 from shared.errors import InvalidInput
 from shared.language.expansion.expand import Scope, expand
 from shared.language.expansion.params_syntax import params_json, parse_params_text
@@ -46,7 +46,7 @@ def evaluate_dag(task: Task, supervisor: Supervisor, workspace: Workspace, outbo
     workspace.make_folder(folder, task)
     if task.env or task.params:
         return task
-    given = task.options["prepare"]
+    given = task.options[PREPARE]
     dag = Dag.model_validate(given["dag"])
     host = {**host_variables(), **with_dagu_names(dict(task.engine_env))}
     run, run_filter = run_command_in(supervisor, host, str(folder)), run_filter_in(supervisor)
@@ -75,7 +75,7 @@ def values_of(task: Task, seal: Seal, *, whole: bool) -> dict[str, str]:
     declare.
     """
     if whole:
-        declared = {param.name for param in Dag.model_validate(task.options["prepare"]["dag"]).params}
+        declared = {param.name for param in Dag.model_validate(task.options[PREPARE]["dag"]).params}
         params = tuple((name if name in declared else seal.all(name), seal.all(value)) for name, value in task.params)
     else:
         params = tuple((name, seal(value)) for name, value in task.params)
@@ -93,7 +93,7 @@ def check_preconditions(
 
     Returns the result and further fields of ``AttemptFinished``.
     """
-    dag = Dag.model_validate(task.options["prepare"]["dag"])
+    dag = Dag.model_validate(task.options[PREPARE]["dag"])
     unmet, why = _check(task, dag, supervisor, workspace, resolver=resolver, passed=passed)
     if not any(unmet):
         return Result("succeeded"), {}

@@ -39,7 +39,7 @@ from services.worker.process.shells import condition_shell
 from services.worker.process.supervisor import StopRequest, Supervisor
 from shared.contracts.events import ChatMessage, Stream
 from shared.contracts.follow_ups import FOLLOW_UP, FollowUp
-from shared.contracts.tasks import CallResult, Task
+from shared.contracts.tasks import STEP, CallResult, Task
 from shared.errors import DagwayError, InvalidInput
 from shared.language.expansion.expand import ExpansionError, RunCommand, expand
 from shared.outbound import OutboundPolicy
@@ -130,7 +130,7 @@ class AttemptRunner:
         reserved = _log_variables(task, files.paths)
         # What the back-quoted commands in the step's own env see.
         process = {**inputs.base, **inputs.secrets, **dict(task.outputs), **dict(task.params), **reserved}
-        policy = task.step.retry_policy if task.kind == "step" else None
+        policy = task.step.retry_policy if task.kind == STEP else None
         try:
             environment = build_environment(
                 task,
@@ -303,7 +303,7 @@ def broken(task: Task, error: Exception, masker: Masker) -> Result:
 def _log_variables(task: Task, paths: LogPaths) -> dict[str, str]:
     """Return the environment variables that tell a step the paths of its log files."""
     variables = {"DAG_RUN_LOG_FILE": paths.run_log}
-    if task.kind == "step":
+    if task.kind == STEP:
         variables["DAG_RUN_STEP_STDOUT_FILE"] = paths.stdout
         variables["DAG_RUN_STEP_STDERR_FILE"] = paths.stderr or paths.stdout
     return variables

@@ -19,7 +19,7 @@ from services.worker.inputs.dotenv import read_dotenv
 from services.worker.inputs.named_files import Reach
 from services.worker.inputs.secret_values import SecretResolver
 from services.worker.process.capture import CommandFailed
-from shared.contracts.tasks import StepRef, Task
+from shared.contracts.tasks import STEP, StepRef, Task
 from shared.language.expansion.expand import ExpansionError, RunCommand, Scope, StepFacts, expand
 from shared.language.expansion.references import names_in
 from shared.language.expansion.scope import RunFilter
@@ -184,7 +184,7 @@ def build_environment(
     in what is logged.
     """
     refs = dict(task.refs)
-    if task.kind == "step" and task.step.id and not (ref := refs.get(task.step.id, StepRef())).stdout:
+    if task.kind == STEP and task.step.id and not (ref := refs.get(task.step.id, StepRef())).stdout:
         # Until its first attempt is reported, only the worker knows the step's own log files.
         logs = {name: reserved.get(f"DAG_RUN_STEP_{name.upper()}_FILE", "") for name in ("stdout", "stderr")}
         refs[task.step.id] = ref.model_copy(update=logs)

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from shared.contracts.signing_keys import SharedKey
-from shared.contracts.tasks import Task
+from shared.contracts.tasks import PREPARE, Task
 from shared.errors import InvalidInput
 from shared.foreign_json import read_json
 from shared.language.expansion.sealed_text import has_sealed, is_sealed, replace_sealed, sealed_text
@@ -146,10 +146,10 @@ def open_task(task: Task, sealer: Sealer) -> tuple[Task, PassedSecrets]:
         changed["params"] = tuple((opened(name), opened(value)) for name, value in task.params)
     if task.params_json is not None and has_sealed(task.params_json):
         changed["params_json"] = opened(task.params_json)
-    prepare, whole = task.options.get("prepare"), False
+    prepare, whole = task.options.get(PREPARE), False
     if prepare is not None and has_sealed(prepare["given"]):
         whole = is_sealed(prepare["given"])
-        changed["options"] = {**task.options, "prepare": {**prepare, "given": opened(prepare["given"])}}
+        changed["options"] = {**task.options, PREPARE: {**prepare, "given": opened(prepare["given"])}}
     return (task.model_copy(update=changed) if changed else task), PassedSecrets(tuple(dict.fromkeys(masked)), whole)
 
 
