@@ -82,7 +82,7 @@ def _with_short_name(option: click.Parameter) -> click.Parameter:
     return click.Option([_SHORT[option.name], *option.opts, option.name], default=None, help=option.help)
 
 
-start_all_command = click.Command(
+start_all_command = PageCommand(
     "start-all",
     params=[
         *map(_with_short_name, up_command.params),
