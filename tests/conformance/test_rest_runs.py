@@ -143,6 +143,8 @@ def test_outputs_have_camel_case_keys(stack: Stack) -> None:
     assert found["outputs"] == {"rowCount": "12"}
     assert found["metadata"]["params"] == '["REGION=eu","DAY=mon"]'
     assert found["metadata"]["status"] == "failed"
+    ended = stack.get("/dag-runs/nightly/r1")["dagRunDetails"]["finishedAt"]
+    assert found["metadata"]["completedAt"] == ended != ""
     assert stack.get("/dag-runs/quiet/latest/outputs")["outputs"] == {}
 
 

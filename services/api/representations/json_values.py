@@ -12,6 +12,7 @@ from shared.status import NODE_LABELS, RUN_LABELS, NodeStatus, RunStatus
 
 __all__ = [
     "MAX_PER_PAGE",
+    "NEVER",
     "duration_ms",
     "milliseconds",
     "node_label",
@@ -25,6 +26,8 @@ __all__ = [
 ]
 
 MAX_PER_PAGE = 200
+NEVER = "0001-01-01T00:00:00Z"
+"""No time, in a field that always has one."""
 _QUARTER_S = 900
 _RUN: dict[str, int] = {label: number for number, label in enumerate(RUN_LABELS)}
 _NODE: dict[str, int] = {label: number for number, label in enumerate(NODE_LABELS)}
@@ -86,7 +89,7 @@ def duration_ms(started_at: datetime | None, finished_at: datetime | None) -> in
 def precise(at: datetime | str | None) -> str:
     """Return a time, or its ISO 8601 text, as RFC 3339 in UTC with fractions of a second. ``None`` becomes year 1."""
     if at is None:
-        return "0001-01-01T00:00:00Z"
+        return NEVER
     if isinstance(at, str):
         at = datetime.fromisoformat(at)
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -237,7 +237,7 @@ def grid(runs: Sequence[RunRow]) -> list[dict[str, Any]]:
     return [{"name": key[1], "history": [each.get(key, 0) for each in statuses]} for key in rows]
 
 
-def outputs(run: RunRow, dag: Dag | None) -> dict[str, Any]:
+def outputs(run: RunRow, dag: Dag | None, zone: tzinfo | None) -> dict[str, Any]:
     """Return the outputs of a run's steps by key, or by name in camel case. The value of a later step wins."""
     steps = {each.name: each for each in dag.steps} if dag else {}
     found: dict[str, str] = {}
@@ -253,7 +253,7 @@ def outputs(run: RunRow, dag: Dag | None) -> dict[str, Any]:
             "dagRunId": run.dag_run_id,
             "attemptId": str(run.run_attempt),
             "status": run.status.value,
-            "completedAt": json_values.precise(run.finished_at),
+            "completedAt": json_values.timestamp(run.finished_at, zone, json_values.NEVER),
             "params": _params_list(run),
         },
         "outputs": found,

@@ -95,7 +95,7 @@ def spec(call: Call, name: str, dag_run_id: str) -> ApiResponse:
 def outputs(call: Call, name: str, dag_run_id: str) -> ApiResponse:
     """Return the output variables that the steps of a run have set."""
     run = find_run(call.deps, name, dag_run_id)
-    return ok(run_json.outputs(run, dags_of_runs(call.deps, [run])[run.run_key]))
+    return ok(run_json.outputs(run, dags_of_runs(call.deps, [run])[run.run_key], call.deps.zone))
 
 
 def _list(call: Call, query: RunsQuery, name: str | None) -> ApiResponse:
