@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from shared.settings.config import OPTIONS, Config, environment, load_config, secret_variables
+from shared.settings.config import OPTIONS, Config, enter_time_zone, environment, load_config, secret_variables
 
 __all__ = ["configure", "options_of", "service_options"]
 
@@ -33,7 +33,7 @@ def options_of(*names: str) -> Callable[[Callable[..., None]], Callable[..., Non
 
 
 def configure(service: str, given: dict[str, Any]) -> Config:
-    """Return the configuration, and set up the process: logging, and secrets that its children must not see.
+    """Return the configuration, and set up the process: its time zone, logging, and secrets hidden from its children.
 
     Call it before the imports of a service: those take a second, and who mistyped a setting need not wait for them.
     """
@@ -43,6 +43,7 @@ def configure(service: str, given: dict[str, Any]) -> Config:
 
     config = load_config(given, environment(), terminal=sys.stderr.isatty())
     harden(secret_variables())
+    enter_time_zone(config)
     set_up_logging(config.log_level, config.log_format, service)
     for line in config.from_dagu:
         _log.info("config.from_dagu", extra={"setting": line})

@@ -8,6 +8,7 @@ import difflib
 import os
 import re
 import socket
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from shared.settings.option import Option
 from shared.settings.options import OPTIONS
 from shared.settings.readers import StepUserRange
 
-__all__ = ["OPTIONS", "Config", "SettingOrigin", "environment", "load_config", "secret_variables"]
+__all__ = ["OPTIONS", "Config", "SettingOrigin", "enter_time_zone", "environment", "load_config", "secret_variables"]
 
 LogFormat = Literal["json", "text"]
 
@@ -308,6 +309,13 @@ def _from_kubernetes(name: str, value: str) -> bool:
 def environment() -> Mapping[str, str]:
     """Return the process environment. Other modules read settings through this function only."""
     return os.environ
+
+
+def enter_time_zone(config: Config) -> None:
+    """Give this process and its steps the time zone that is set, as Dagu does: ``date +%F`` is the day of schedules."""
+    if "tz" in config.origins:
+        os.environ["TZ"] = config.tz
+        time.tzset()
 
 
 def secret_variables() -> frozenset[str]:

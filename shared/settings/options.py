@@ -92,8 +92,9 @@ OPTIONS = (
     Option(
         "DAGWAY_TZ",
         zone_name,
-        GATEWAY | SCHEDULER,
-        "time zone of displayed times, and of schedules that set none (variable TZ, else the host's time zone)",
+        ALL,
+        "time zone of displayed times, of schedules that set none, and TZ of the steps (variable TZ, else the host's "
+        "time zone)",
         has_alias=True,
     ),
     Option(
