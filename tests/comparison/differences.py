@@ -56,6 +56,12 @@ DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "running",
+        "Steps see all variables of the server that begin with `DAGU_`, so also its passwords and tokens.",
+        "They see `DAGU_HOME`, `DAGU_DAGS_DIR`, `DAGU_HOST`, `DAGU_PORT`, `DAGU_BASE_PATH` and `DAGU_TZ`.",
+        "A step must not be able to log in as the server's administrator.",
+    ),
+    Difference(
+        "running",
         "Later steps see internal variables such as `DAGU_CONTINUE_ON…`.",
         "They do not.",
         "They are no part of the language.",
@@ -238,7 +244,8 @@ DIFFERENCES: Sequence[Difference] = (
         "loading",
         "A schema file of `params` that does not exist, or that `values` contradict, is an error wherever the file is "
         "loaded.",
-        "`dagway validate` and `dagway dry` say so. A server says it when a run starts.",
+        "`dagway validate` and `dagway dry` say so. A server says it when a run starts, and shows only `values` as the "
+        "DAG's `params`, without the schema's defaults. The run has both.",
         "A gateway need not have the files that the workers have.",
     ),
     Difference(

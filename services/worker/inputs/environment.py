@@ -42,7 +42,9 @@ _log = logging.getLogger(__name__)
 _PASSED = frozenset(
     {b"PATH", b"HOME", b"USER", b"SHELL", b"TMPDIR", b"TERM", b"EDITOR", b"VISUAL", b"LANG", b"LC_ALL", b"LC_CTYPE"}
     | {b"TZ", b"LD_LIBRARY_PATH", b"XDG_CONFIG_HOME", b"XDG_DATA_HOME", b"XDG_CACHE_HOME", b"DAGU_DEFAULT_SHELL"}
+    | {b"DAGU_HOME", b"DAGU_DAGS_DIR", b"DAGU_HOST", b"DAGU_PORT", b"DAGU_BASE_PATH", b"DAGU_TZ"}
 )
+"""Of Dagu's own variables those that tell where it is. Others hold passwords."""
 _PASSED_PREFIXES = (b"DAG_", b"LC_")
 _OWN_PREFIX = "DAGWAY_"
 MAX_EXPORT_BYTES = 100 * 1024

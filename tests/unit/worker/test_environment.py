@@ -177,6 +177,17 @@ def test_variables_of_the_service_are_hidden_even_from_expansions(
         _inputs(_task(secrets=(Secret(name="S", provider="env", key="DAGWAY_AMQP_URL"),)), tmp_path)
 
 
+def test_a_step_sees_where_dagu_is_and_none_of_its_passwords(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    where = {"DAGU_HOME": "/dagu", "DAGU_DAGS_DIR": "/dags", "DAGU_PORT": "81", "DAGU_TZ": "Asia/Tokyo"}
+    for name, value in {**where, "DAGU_AUTH_BASIC_PASSWORD": "hidden", "DAGU_AUTH_TOKEN": "hidden"}.items():
+        monkeypatch.setenv(name, value)
+    task = _task()
+    process = build_environment(task, _inputs(task, tmp_path), {}, None).process
+
+    assert {name: process[name] for name in where} == where
+    assert "hidden" not in process.values()
+
+
 def test_values_too_long_for_an_environment_can_still_be_expanded(tmp_path: Path) -> None:
     long = "x" * (MAX_EXPORT_BYTES + 1)
     task = _task(outputs=(("BIG", long),))
