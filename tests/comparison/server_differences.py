@@ -293,6 +293,12 @@ SERVER_DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "the folder",
+        "A DAG folder that does not exist is created, and a base configuration that does not exist is ignored.",
+        "The server does not start, and names the folder or file.",
+        "With a mistake in a path it would be a server without the workflows or their defaults.",
+    ),
+    Difference(
+        "the folder",
         "A new file is seen at once.",
         "It is seen within about a second.",
         "Schedulers share a database; each looks once a second.",
