@@ -209,9 +209,9 @@ SERVER_DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "API",
-        "The details of a run leave out the `init` handler.",
-        "`onInit` shows it, like the other handlers.",
-        "If it fails, the run fails.",
+        "The details of a run leave out the handlers `init` and `wait`.",
+        "`onInit` and `onWait` show them, like the other handlers.",
+        "If `init` fails, the run fails.",
     ),
     Difference(
         "API",

@@ -69,7 +69,15 @@ def reject(draft: Draft, message: Reject) -> Refused | None:
         return node
     why = f"rejected: {message.reason}" if message.reason else "rejected"
     approval = Approval(granted=False, at=draft.now, by=message.user, reason=message.reason)
-    draft.move(node.idx, NodeStatus.REJECTED, why, message.by, approval=approval, finished_at=draft.now)
+    draft.move(
+        node.idx,
+        NodeStatus.REJECTED,
+        why,
+        message.by,
+        done_count=node.done_count + 1,
+        approval=approval,
+        finished_at=draft.now,
+    )
     if draft.run.status is RunStatus.WAITING:
         why = f"step {node.name} was {why}"
         abandon(draft, why, message.by)

@@ -216,6 +216,7 @@ def test_a_rejection_ends_a_run_that_only_waited_without_handlers() -> None:
 
     assert statuses(stage) == ("succeeded rejected not_started", "rejected")
     assert (stage.run.finished_at, stage.node("ok").finished_at) == (stage.now, stage.now)
+    assert stage.node("ok").done_count == 1
     assert stage.node("ok").approval == Approval(granted=False, at=stage.now, by="bob", reason="not today")
     assert stage.transitions[-1].why == "step ok was rejected: not today"
     assert len(stage.sent) == sent
