@@ -12,7 +12,7 @@ _ANSWER_GRACE_S = 3
 
 @dataclass(frozen=True, slots=True)
 class TimeLimits:
-    """How long Postgres lets a session of ours take, in seconds; ``None`` is no limit.
+    """How long Postgres lets a session of ours take, in seconds; ``None`` is no limit, whatever its user has else.
 
     ``statement_s``: one statement. ``lock_s``: the wait for another transaction's lock. ``idle_s``: an open transaction
     without a statement. So a process that was frozen in a transaction loses its locks.
@@ -39,7 +39,8 @@ class TimeLimits:
             "lock_timeout": self.lock_s,
             "idle_in_transaction_session_timeout": self.idle_s,
         }
-        return {name: f"{round(value * 1000)}ms" for name, value in named.items() if value is not None}
+        # Without one of ours, that of the database or of its user would hold: a check of a long history would fail.
+        return {name: f"{round((value or 0) * 1000)}ms" for name, value in named.items()}
 
     @property
     def answer_s(self) -> float | None:

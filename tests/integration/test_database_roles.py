@@ -247,3 +247,16 @@ def test_a_database_that_cannot_hold_all_texts_is_refused(postgres_server: Postg
 
     with pytest.raises(ConfigInvalid, match="the encoding of the database is SQL_ASCII"):
         migrate(postgres_server.database_url(name))
+
+
+def test_a_migration_and_a_check_take_longer_than_their_users_may_by_default(database_url: str) -> None:
+    owner = _new_user(database_url, "SUPERUSER")
+    _execute(database_url, f"ALTER ROLE {urlsplit(owner).username} SET statement_timeout = '1ms'")
+    migrate(owner)
+    engine = open_engine(owner, read_only=True)
+
+    assert verify(engine, utc_now(), 10)
+    with transaction(engine) as connection:
+        limits = ("statement_timeout", "idle_in_transaction_session_timeout")
+        assert [connection.exec_driver_sql(f"SHOW {name}").scalar() for name in limits] == ["0", "0"]
+    engine.dispose()
