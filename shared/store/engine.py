@@ -172,6 +172,8 @@ def _open_postgres(
         **watched(limits.answer_s),
         "connect_timeout": _CONNECT_TIMEOUT_S,
         "application_name": application_name,
+        # Else that of the database, of its user or of PGCLIENTENCODING would hold, which may not have all characters.
+        "client_encoding": "utf8",
         "keepalives": 1,
         "keepalives_idle": 5,
         "keepalives_interval": 2,

@@ -260,3 +260,14 @@ def test_a_migration_and_a_check_take_longer_than_their_users_may_by_default(dat
         limits = ("statement_timeout", "idle_in_transaction_session_timeout")
         assert [connection.exec_driver_sql(f"SHOW {name}").scalar() for name in limits] == ["0", "0"]
     engine.dispose()
+
+
+def test_texts_hold_all_characters_whatever_encoding_their_user_has_by_default(migrated_url: str) -> None:
+    user = _new_user(migrated_url, "IN ROLE dagway_scheduler")
+    _execute(migrated_url, f"ALTER ROLE {urlsplit(user).username} SET client_encoding = 'LATIN1'")
+    engine = open_engine(user)
+
+    with transaction(engine) as connection:
+        connection.execute(insert(t.queues).values(name="check \N{CHECK MARK}", kind=""))
+        assert connection.execute(select(t.queues.c.name)).scalar_one() == "check \N{CHECK MARK}"
+    engine.dispose()
