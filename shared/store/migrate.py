@@ -47,6 +47,10 @@ _LOCK = 0x6461_6777_6179
 _LOOK_S = 0.2
 """How often a migration looks whether another one has ended."""
 
+_NOT_ENDED = "another migration of the database has not ended"
+_LOOKS = 25
+"""After how many looks it says for whom it waits: most migrations have ended by then."""
+
 _LOCK_WAIT_S = 2
 """How long a revision waits for a lock: for so long all others that need the table wait behind it.
 
@@ -84,6 +88,13 @@ _LOCKS = """
     WHERE locktype = 'relation' AND granted AND datname = current_database() AND pid <> pg_backend_pid()
 """
 """Who has a lock of a table. A user who is no superuser does not see since when."""
+
+_OTHER_MIGRATION = """
+    SELECT concat_ws(', ', 'pid ' || pid, nullif(application_name, '')) FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE locktype = 'advisory' AND granted AND datname = current_database()
+    AND classid::bigint << 32 | objid::bigint = %s
+"""
+"""Who has the lock of migrations. If its machine has died, Postgres may take hours to notice it."""
 
 _revision = Table(
     "alembic_version",
@@ -150,10 +161,14 @@ def _require_utf8(connection: Connection) -> None:
 def _migrate_postgres(connection: Connection, scripts: Path, stop: threading.Event) -> str:
     # A session lock: it is held over all transactions, and is released when the session ends. It is tried again and
     # again: a statement that waited for it would be a transaction for whose end an online index waits.
+    looks = 0
     while not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({_LOCK})").scalar_one():
+        looks += 1
+        if looks == _LOOKS and (who := connection.exec_driver_sql(_OTHER_MIGRATION, (_LOCK,)).scalar()):
+            _log.warning("migration.waits", extra={"error": _NOT_ENDED, "held_by": who})
         connection.commit()
         if stop.wait(_LOOK_S):
-            raise StoreUnavailable("another migration of the database has not ended")
+            raise StoreUnavailable(_NOT_ENDED)
     connection.commit()
     while True:
         try:

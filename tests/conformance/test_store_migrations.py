@@ -356,6 +356,19 @@ def test_others_use_a_table_while_a_revision_waits_for_a_long_reader(
     engine.dispose()
 
 
+@pytest.mark.parametrize("empty_url", ["postgres"], indirect=True)
+def test_a_migration_says_for_which_other_one_it_waits(empty_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    other = open_engine(empty_url, application_name="other").connect()
+    pid = other.exec_driver_sql("SELECT pg_backend_pid(), pg_advisory_lock(x'646167776179'::bigint)").scalar()
+    with ThreadPoolExecutor(1) as pool:
+        migrated = pool.submit(migrate, empty_url)
+        try:
+            eventually(lambda: [vars(each).get("held_by") for each in caplog.records] == [f"pid {pid}, other"])
+        finally:
+            other.invalidate()
+        assert migrated.result(timeout=60) == HEAD
+
+
 def test_a_revision_does_not_wait_for_the_end_of_an_autovacuum(postgres_server: PostgresServer, tmp_path: Path) -> None:
     """That of a large table takes hours. Postgres ends it for a session that waits for ``deadlock_timeout``."""
     url = postgres_server.create_database()
