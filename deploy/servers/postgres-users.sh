@@ -27,8 +27,9 @@ CREATE ROLE dagway_api_user LOGIN PASSWORD :'api_password' IN ROLE dagway_api;
 ALTER ROLE dagway_api_user SET default_transaction_read_only = on;
 ALTER ROLE dagway_api_user SET statement_timeout = '30s';
 ALTER ROLE dagway_scheduler_user SET idle_in_transaction_session_timeout = '60s';
--- UTF8 whatever the server's default is: texts may contain any character.
-CREATE DATABASE dagway OWNER dagway_owner ENCODING 'UTF8' TEMPLATE template0;
+-- UTF8 whatever the server's default is: texts may contain any character. The collation C is the same on every operating
+-- system: with another one, an upgrade of the system, or of the server's image, may damage the unique indexes.
+CREATE DATABASE dagway OWNER dagway_owner ENCODING 'UTF8' LC_COLLATE 'C' TEMPLATE template0;
 REVOKE ALL ON DATABASE dagway FROM PUBLIC;
 GRANT CONNECT ON DATABASE dagway TO dagway_scheduler, dagway_api;
 SQL

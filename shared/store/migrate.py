@@ -74,7 +74,7 @@ _HOW_TO = """the database user {user} lacks a privilege: {what}. Run this SQL as
 _NOT_OWNER = """the database user {user} lacks a privilege: {what}. Migrate as {owner}, the user that owns the tables"""
 
 _NOT_UTF8 = """the encoding of the database is {encoding}: it cannot hold every text. Create it like this:
-  CREATE DATABASE dagway OWNER "{user}" ENCODING 'UTF8' TEMPLATE template0;"""
+  CREATE DATABASE dagway OWNER "{user}" ENCODING 'UTF8' LC_COLLATE 'C' TEMPLATE template0;"""
 
 _OTHER_OWNER = """
     SELECT tableowner FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'alembic_version'

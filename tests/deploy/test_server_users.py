@@ -28,9 +28,13 @@ def postgres() -> Iterator[PostgresServer]:
     """A new server: roles belong to a whole server, and must not exist at the start of these tests.
 
     Its default encoding is what ``initdb`` chooses where no locale is set. Dagway's database must be UTF8 there too.
+    The server's collation is not C, but that of Dagway's database is.
     """
     need("postgres")
     with PostgresServer(encoding="SQL_ASCII") as server:
+        server.execute(
+            "UPDATE pg_database SET datcollate = 'C.UTF-8', datctype = 'C.UTF-8' WHERE datname = 'template0'"
+        )
         environ = {
             "PATH": f"{postgres_bin()}:{os.environ['PATH']}",
             "PGHOST": "127.0.0.1",
@@ -56,6 +60,12 @@ def _try(server: PostgresServer, user: str, *statements: str) -> None:
         with connection.cursor() as cursor:
             for statement in statements:
                 cursor.execute(statement)
+
+
+def test_the_order_of_the_indexes_does_not_depend_on_the_operating_system(postgres: PostgresServer) -> None:
+    with closing(psycopg2.connect(postgres.url)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT datcollate, datctype, datcollversion FROM pg_database WHERE datname = 'dagway'")
+        assert cursor.fetchone() == ("C", "C.UTF-8", None)
 
 
 def test_passwords_are_stored_as_scram(postgres: PostgresServer) -> None:

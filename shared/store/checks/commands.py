@@ -74,7 +74,12 @@ def _kept_for(snapshot: StoreSnapshot) -> timedelta:
     return timedelta(days=min(days))
 
 
-@check("run-unique", "I1", "A unique index is missing or damaged: run `dagway migrate`, and REINDEX on Postgres.")
+@check(
+    "run-unique",
+    "I1",
+    "A unique index is missing, or damaged, for instance by an upgrade of the operating system of Postgres: delete all "
+    "but one of these runs by SQL, then make the index again as in a new database, or REINDEX it.",
+)
 def _unique_runs(snapshot: StoreSnapshot) -> Iterator[Violation]:
     """No two root runs of a DAG, and no two sub-runs of a root run, have the same id."""
     c = t.dag_runs.c
