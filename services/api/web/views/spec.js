@@ -27,7 +27,7 @@ export function spec(page, state) {
 
 class SpecView {
   constructor(root, page, state) {
-    Object.assign(this, { root, page, state, saved: "", tag: "", errors: [] });
+    Object.assign(this, { root, page, state, saved: "", tag: "", replaced: "", errors: [] });
   }
 
   async begin() {
@@ -72,6 +72,11 @@ class SpecView {
     this.draw();
   }
 
+  /** The tag of the saved text that this one was made from; that of what it replaces, while its own is not known. */
+  get base() {
+    return this.tag || this.replaced;
+  }
+
   get dirty() {
     return this.editor.text !== this.saved;
   }
@@ -104,7 +109,7 @@ class SpecView {
   }
 
   take({ text, errors, tag }) {
-    Object.assign(this, { tag, newer: false });
+    Object.assign(this, { tag, replaced: "", newer: false });
     this.editor.text = this.saved = text;
     this.judge(errors);
   }
@@ -112,12 +117,15 @@ class SpecView {
   /** Show what others have saved since, or say so if there is an unsaved text here. */
   async follow({ specHash }) {
     const { saved } = this;
+    const known = `"${specHash}"`;
     // It is not read yet, or accepted and not saved yet; or a remote node answers that does not tell.
-    if (!this.tag || !specHash) return;
+    if (!this.base || !specHash || (!this.tag && known === this.replaced)) return;
     // The text may be large, so it is read only if it is another one.
-    const now = this.tag === `"${specHash}"` ? this : await this.stored();
+    const now = this.tag === known ? this : await this.stored();
     // It was saved here meanwhile.
     if (this.ended || this.saving || this.saved !== saved) return;
+    // What was accepted is saved now, unless somebody else's text is there: then that is asked about.
+    this.tag ||= now.text === saved ? now.tag : this.replaced;
     this.newer = now.tag !== this.tag;
     if (this.newer && [saved, now.text].includes(this.editor.text)) {
       drop(this.state.file);
@@ -145,7 +153,7 @@ class SpecView {
   }
 
   changed() {
-    if (this.dirty) keep(this.state.file, this.editor.text, this.tag);
+    if (this.dirty) keep(this.state.file, this.editor.text, this.base);
     else drop(this.state.file);
     this.draw();
     clearTimeout(this.timer);
@@ -219,12 +227,11 @@ class SpecView {
         toast("Not saved: the spec has errors.", "error");
         return;
       }
-      this.tag = response.headers.get("ETag") ?? "";
-      Object.assign(this, { saved: text, newer: false });
+      Object.assign(this, { saved: text, newer: false, replaced: tag || this.replaced, tag: response.headers.get("ETag") ?? "" });
       // It may have been gone on with meanwhile.
       const now = draft(this.state.file)?.text ?? text;
       if (now === text) drop(this.state.file);
-      else keep(this.state.file, now, this.tag);
+      else keep(this.state.file, now, this.base);
       toast(response.status === 202 ? "Accepted, but not saved yet: a scheduler will save it as soon as one runs." : "Saved.");
       await this.page.refresh();
     } catch (error) {
