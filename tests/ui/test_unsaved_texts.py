@@ -1,10 +1,15 @@
 """What somebody has typed into the spec of a DAG and not saved yet, or saved while no scheduler ran."""
 
 import pytest
-from playwright.sync_api import Route, expect
+from playwright.sync_api import Browser, Route, expect
 
-from tests.harness.cluster import Deployment
-from tests.ui.conftest import BOTH_DEPLOYMENTS, PLAIN_EDITOR, Look
+from tests.harness.browser import watched
+from tests.harness.cluster import Deployment, Embedded
+from tests.harness.procs import DagwayProcess
+from tests.ui.conftest import BOTH_DEPLOYMENTS, PLAIN_EDITOR, Look, log_in, origin, send
+
+UNASKED = "addEventListener('beforeunload', (event) => event.stopImmediatePropagation())"
+"""As if the person had answered that the page may be left. It must come before the listeners of the page."""
 
 
 def accept(route: Route) -> None:
@@ -47,3 +52,51 @@ def test_after_a_late_save_the_next_one_replaces_nothing_of_others_unasked(
         page.get_by_role("dialog").get_by_role("button", name="Cancel", exact=True).click()
         expect(editor).to_have_value("steps: [echo more]\n")
     assert system.client.ask("GET", where).json["spec"] == "steps: [echo theirs]\n"
+
+
+def test_an_unsaved_text_is_there_when_the_page_is_loaded_again(look: Look, system: Embedded) -> None:
+    system.client.create("reloaded", "steps: [echo first]\n")
+    with look("#/dags/reloaded?tab=spec", expected=("status of 412",), stored=PLAIN_EDITOR) as page:
+        page.add_init_script(UNASKED)
+        page.reload()
+        editor = page.get_by_label("Spec of reloaded")
+        expect(editor).to_have_value("steps: [echo first]\n")
+        editor.fill("steps: [echo mine] # 🚀 שלום\n")
+        page.reload()
+        expect(editor).to_have_value("steps: [echo mine] # 🚀 שלום\n")
+        expect(page.get_by_text("Not saved", exact=True)).to_be_visible()
+
+        # It is saved only over the text that it was made from.
+        assert system.client.ask("PUT", "/dags/reloaded/spec", {"spec": "steps: [echo theirs]\n"}).status == 200
+        page.reload()
+        expect(editor).to_have_value("steps: [echo mine] # 🚀 שלום\n")
+        page.get_by_role("button", name="Save", exact=True).click()
+        page.get_by_role("dialog").get_by_role("button", name="Cancel", exact=True).click()
+        page.get_by_role("button", name="Undo all").click()
+        expect(editor).to_have_value("steps: [echo theirs]\n")
+        page.reload()
+        expect(editor).to_have_value("steps: [echo theirs]\n")
+        expect(page.get_by_text("Not saved", exact=True)).to_have_count(0)
+
+
+def test_an_unsaved_text_is_its_own_persons_when_a_login_ends(chromium: Browser, guarded: DagwayProcess) -> None:
+    door = f"{origin(guarded)}/flows/#/dags"
+    with watched(chromium, door, expected=("status of 401",), stored=PLAIN_EDITOR) as page:
+        page.add_init_script(UNASKED)
+        page.reload()
+        log_in(page, "admin", "correct horse")
+        expect(page.get_by_role("heading", name="DAGs", exact=True)).to_be_visible()
+        send(page, guarded, "users", {"username": "editor-too", "password": "just looking", "role": "manager"})
+        send(page, guarded, "dags", {"name": "half-edited", "spec": "steps: [echo first]\n"})
+        page.evaluate("location.hash = '#/dags/half-edited?tab=spec'")
+        editor = page.get_by_label("Spec of half-edited")
+        expect(editor).to_have_value("steps: [echo first]\n")
+        editor.fill("steps: [echo mine]\n")
+        for username, password, text in (
+            ("editor-too", "just looking", "steps: [echo first]\n"),
+            ("admin", "correct horse", "steps: [echo mine]\n"),
+        ):
+            page.context.clear_cookies()
+            page.reload()
+            log_in(page, username, password)
+            expect(editor).to_have_value(text)

@@ -2,13 +2,25 @@
 
 import { remote } from "./api.js";
 import { session } from "./session.js";
+import { workspace } from "./workspace.js";
 
-const drafts = new Map();
+/** Where they are while the page is loaded again: another server may have its page at another path of this host. */
+const STORED = `dagway unsaved texts ${new URL(".", document.baseURI).pathname}`;
+const drafts = new Map(JSON.parse(sessionStorage.getItem(STORED) ?? "[]"));
 
 addEventListener("beforeunload", (event) => drafts.size > 0 && event.preventDefault());
+// The page is loaded anew for a newer version of it, another workspace, or a login at a provider.
+addEventListener("pagehide", () => {
+  try {
+    sessionStorage.setItem(STORED, JSON.stringify([...drafts]));
+  } catch {
+    // More than the browser keeps. The person was asked before.
+    sessionStorage.removeItem(STORED);
+  }
+});
 
-/** Each person's and each server's own. */
-const key = (file) => JSON.stringify([session.user?.username, remote.node, file]);
+/** Each person's, each workspace's and each server's own. */
+const key = (file) => JSON.stringify([session.user?.username, workspace, remote.node, file]);
 
 /** What there is of a DAG's text: `text`, and the `tag` of the saved one that it was made from. */
 export const draft = (file) => drafts.get(key(file));
