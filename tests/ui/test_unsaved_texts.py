@@ -100,3 +100,26 @@ def test_an_unsaved_text_is_its_own_persons_when_a_login_ends(chromium: Browser,
             page.reload()
             log_in(page, username, password)
             expect(editor).to_have_value(text)
+
+
+def test_a_key_in_a_long_text_touches_only_what_it_changes(look: Look, system: Embedded) -> None:
+    """Else each key in a text of some thousand lines would take seconds on a slow machine."""
+    system.client.create("many-lines", "steps: [echo x]\n" + "# a line\n" * 300)
+    with look("#/dags/many-lines?tab=spec", stored=PLAIN_EDITOR) as page:
+        numbers = page.locator(".gutter > div")
+        expect(numbers).to_have_count(302)
+        page.evaluate("document.querySelector('.gutter').firstChild.same = true")
+        editor = page.get_by_label("Spec of many-lines")
+        editor.press("Control+End")
+        page.keyboard.type("#\n#")
+        expect(numbers).to_have_count(303)
+        expect(numbers.last).to_have_text("303")
+        assert page.evaluate("document.querySelector('.gutter').firstChild.same")
+        page.keyboard.press("Backspace")
+        page.keyboard.press("Backspace")
+        expect(numbers).to_have_count(302)
+        editor.fill("steps: [{comand: x}]")
+        expect(numbers).to_have_count(1)
+        expect(page.locator(".gutter .wrong")).to_have_text("1")
+        editor.fill("steps: [echo x]")
+        expect(page.locator(".gutter .wrong")).to_have_count(0)

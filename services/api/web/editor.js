@@ -107,8 +107,12 @@ class PlainEditor {
     const count = this.area.value.split("\n").length;
     const wrong = marked(this.errors);
     this.area.rows = Math.max(10, count + 1);
-    this.gutter.replaceChildren(...Array.from({ length: count }, (_, index) =>
-      h("div", { class: wrong.has(index + 1) ? "wrong" : "" }, String(index + 1))));
+    const numbers = this.gutter.children;
+    while (numbers.length > count) numbers[count].remove();
+    while (numbers.length < count) this.gutter.append(h("div", {}, String(numbers.length + 1)));
+    // Only what differs is touched: a key must not cost more the more lines there are.
+    for (const each of this.gutter.querySelectorAll(".wrong")) each.classList.remove("wrong");
+    for (const line of wrong) numbers[line - 1]?.classList.add("wrong");
   }
 
   /** Tab indents a selection of lines; Escape first, and it moves on, as anywhere else. */
