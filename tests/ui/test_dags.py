@@ -323,6 +323,16 @@ def test_a_page_of_the_list_that_became_empty_leads_back(look: Look, system: Emb
         expect(page.get_by_role("table")).to_be_visible()
 
 
+def test_the_part_of_a_dag_that_is_shown_is_named_in_sight_on_a_phone(look: Look, system: Embedded) -> None:
+    system.client.create("parts", "schedule: '0 5 * * *'\nsteps: [echo x]\n")
+    with look("#/dags/parts?tab=slots", size=(360, 740)) as page:
+        parts = page.get_by_role("navigation", name="Parts of the DAG")
+        shown = parts.get_by_role("link", name="Schedule", exact=True)
+        expect(shown).to_have_attribute("aria-current", "page")
+        expect(shown).to_be_in_viewport(ratio=1)
+        assert parts.evaluate("(all) => all.scrollWidth <= all.clientWidth")
+
+
 def test_links_one_below_the_other_are_high_enough_to_hit_on_a_phone(look: Look, system: Embedded) -> None:
     system.client.create("near-links", "steps: ['true']\n")
     system.client.start("near-links")

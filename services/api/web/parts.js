@@ -15,6 +15,9 @@ export const head = (...cells) => h("thead", {}, h("tr", {}, cells.map((cell) =>
 /** The head of a column that a narrow page does not show. */
 export const wide = (text) => h("th", { class: "wide" }, text);
 
+/** The head of a column of numbers. */
+export const numbers = (text, more = "") => h("th", { class: `number ${more}` }, text);
+
 /** The head of the column with the buttons. */
 export const actions = () => h("th", {}, h("span", { class: "unseen" }, "Actions"));
 

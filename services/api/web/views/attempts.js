@@ -2,7 +2,7 @@
 
 import { get } from "../api.js";
 import { h } from "../dom.js";
-import { head, wide } from "../parts.js";
+import { head, numbers, wide } from "../parts.js";
 import { attemptLabel, badge } from "../status.js";
 import { clock, took } from "../time.js";
 
@@ -38,7 +38,7 @@ export function attempts(list, { chosen, place, more }) {
   return h("section", { key: "attempts", "aria-label": "Attempts" },
     h("table", { class: "rows attempts" },
       h("caption", { class: "unseen" }, "Attempts of this step, the newest first"),
-      head("Attempt", "Result", "Began", "Took", wide("Worker")),
+      head("Attempt", "Result", "Began", numbers("Took"), wide("Worker")),
       h("tbody", {}, [...list].reverse().map((each) => row(each, tries.at(-1)?.number, chosen, place)))),
     older > 0 && h("p", {}, h("button", { type: "button", onclick: more }, `Show ${Math.min(MOST_ATTEMPTS, older)} more`)));
 }

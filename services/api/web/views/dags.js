@@ -6,7 +6,7 @@ import { h } from "../dom.js";
 import { draft, unsaved } from "../drafts.js";
 import { attempt } from "../notice.js";
 import { pager } from "../pager.js";
-import { actions, counted, head, wide } from "../parts.js";
+import { actions, counted, head, numbers, wide } from "../parts.js";
 import { reason, toldBadge } from "../reason.js";
 import { go, here, stay, to } from "../router.js";
 import { may } from "../session.js";
@@ -71,7 +71,7 @@ export function dags(page) {
   }
 
   const table = (list) => h("table", { class: "rows dags" },
-    head("Name", "Last run", wide("Took"), wide("Schedule"), "Next run", actions()),
+    head("Name", "Last run", numbers("Took", "wide"), wide("Schedule"), "Next run", actions()),
     h("tbody", {}, list.map(row)));
 
   function row(each) {

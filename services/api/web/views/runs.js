@@ -4,7 +4,7 @@ import { get } from "../api.js";
 import { ask, field } from "../dialog.js";
 import { h } from "../dom.js";
 import { cursorPager } from "../pager.js";
-import { Finder, head, wide } from "../parts.js";
+import { Finder, head, numbers, wide } from "../parts.js";
 import { reason, toldBadge } from "../reason.js";
 import { stay, to } from "../router.js";
 import { dropView, savedViews, saveView } from "../saved_views.js";
@@ -87,7 +87,7 @@ export const runPlace = (run, query = {}) => (run.rootDAGRunId && run.rootDAGRun
 
 /** A table of runs; `named`: with the name of their DAG, `selection`: with boxes to select them. */
 export const runTable = (list, named = true, selection = null) => h("table", { class: "rows runs" },
-  head(selection && h("th", {}, selection.allBox(list)), "Status", named ? "Run" : "Run id", "Began", "Took",
+  head(selection && h("th", {}, selection.allBox(list)), "Status", named ? "Run" : "Run id", "Began", numbers("Took"),
     wide("Started by"), wide("Worker"), wide("Parameters")),
   h("tbody", {}, list.map((run) => h("tr", { key: `${run.name} ${run.dagRunId}` },
     selection && h("td", { class: "pick" }, selection.box(run)),

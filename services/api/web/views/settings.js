@@ -70,7 +70,7 @@ function whose({ count, processes: names }, processes) {
   return h("span", { class: "faint" }, names.join(", "), count > names.length && ` and ${count - names.length} more`);
 }
 
-const table = (list) => h("table", { class: "rows" },
+const table = (list) => h("table", { class: "rows settings" },
   head("Setting", "Value", wide("Default"), "From"),
   h("tbody", {}, list.map((each) => h("tr", { key: each.variable },
     h("td", { class: "main" }, h("span", { class: "mono name" }, each.variable), h("div", { class: "faint" }, each.description)),

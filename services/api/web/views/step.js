@@ -4,7 +4,7 @@ import { path, send } from "../api.js";
 import { h } from "../dom.js";
 import { log } from "../log.js";
 import { attempt } from "../notice.js";
-import { fact, head } from "../parts.js";
+import { fact, head, numbers } from "../parts.js";
 import { stay, to } from "../router.js";
 import { may } from "../session.js";
 import { active, badge, moves, nodesOf, words } from "../status.js";
@@ -112,7 +112,7 @@ function children(state, node, changed) {
 
 function childTable(state, node, list) {
   return h("table", { class: "rows" },
-    head("Status", "Sub-run", "Took"),
+    head("Status", "Sub-run", numbers("Took")),
     h("tbody", {}, list.map((each) => h("tr", { key: each.dagRunId },
       h("td", { class: "state" }, badge(each.statusLabel)),
       h("td", { class: "main" },

@@ -1,7 +1,7 @@
 // The steps of a run as a table: the graph's content for those who read rather than look.
 
 import { h } from "../dom.js";
-import { counted, head, wide } from "../parts.js";
+import { counted, head, numbers, wide } from "../parts.js";
 import { reason } from "../reason.js";
 import { badge, sign, words } from "../status.js";
 import { clock, took } from "../time.js";
@@ -65,7 +65,7 @@ export function stepList(state, nodes, chosen, place, changed) {
 }
 
 const stepTable = (state, nodes, chosen, place) => h("table", { class: "rows steps" },
-  head("Status", "Step", "Began", "Took", wide("Attempts")),
+  head("Status", "Step", "Began", numbers("Took"), numbers("Attempts", "wide")),
   h("tbody", {}, nodes.map((node) => row(state, node, node.step.name === chosen, place))));
 
 function row(state, node, isChosen, place) {
