@@ -103,8 +103,8 @@ class TaskIntake:
         """Whether only tasks that are addressed to this worker still arrive. The intake thread makes it so."""
         self._narrowed = drained
         """Whether only the queue of this worker is consumed."""
-        self._consuming = threading.Lock()
-        """Guards ``_narrowed`` and the broker queues of ``_consumer``, which follow from it."""
+        self._learned = threading.Event()
+        """Whether shared queues may have to be consumed that are not yet."""
         # Guards ``_free``, ``_kept`` and ``_full``, and the calls of pause and resume that follow from them.
         self._lock = threading.Lock()
         self._draining, self._drains = threading.Event(), threading.Event()
@@ -112,7 +112,6 @@ class TaskIntake:
         self._lacks_thread = False
         """Whether an attempt may wait for a thread that could not start."""
         self._pool = ThreadPoolExecutor(slots, thread_name_prefix="attempt")
-        self._opener = ThreadPoolExecutor(1, thread_name_prefix="selectors")
         self._transport = transport
         self._own_queue = worker_queue(worker_id)
         queues = [self._own_queue, *([] if drained else self._shared_queues())]
@@ -127,7 +126,8 @@ class TaskIntake:
         """Also consume the broker queue of ``selector``, if this worker's labels satisfy the selector. Never blocks."""
         if self._selectors.learn(selector) and not self._stopping.is_set():
             _log.info("selector.learned", extra={"selector": selector})
-            self._opener.submit(self._open, task_queue(selector))
+            self._learned.set()
+            self._consumer.interrupt()
 
     def set_drained(self, drained: bool) -> None:
         """Stop taking new runs, as ``drain`` does, or take them again. Takes effect soon after; never blocks."""
@@ -156,7 +156,6 @@ class TaskIntake:
         self._consumer.interrupt()
         if self._thread.ident is not None:
             self._thread.join()
-        self._opener.shutdown()
         self._hand_back_kept(everything=True)
         for delivery in self._consumer.take(1_000, 0):
             self._accept(delivery)
@@ -169,6 +168,7 @@ class TaskIntake:
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._follow_drain()
+            self._consume_shared()
             self._resume_if_room()
             self._hand_back_kept(everything=self._full)
             self._ask_for_thread()
@@ -176,7 +176,7 @@ class TaskIntake:
                 self._accept(delivery)
 
     def _wait_s(self) -> float:
-        if self._narrowed != self._wants_own_only():
+        if self._narrowed != self._wants_own_only() or self._learned.is_set():
             return 0  # the order may have interrupted a consumer that was just replaced
         waits = self._full or self._kept or self._lacks_thread or self.own_only != self._narrowed
         return _TAKE_S if waits else _IDLE_S
@@ -184,22 +184,21 @@ class TaskIntake:
     def _shared_queues(self) -> list[BrokerQueue]:
         return [task_queue(selector) for selector in self._selectors.all()]
 
-    def _open(self, queue: BrokerQueue) -> None:
-        with self._consuming:
-            if not self._narrowed:
+    def _consume_shared(self) -> None:
+        """Consume the broker queues of all known selectors, unless only the queue of this worker is consumed."""
+        if self._learned.is_set():
+            self._learned.clear()
+            for queue in () if self._narrowed else self._shared_queues():
                 self._consumer.add_queue(queue)
 
     def _follow_drain(self) -> None:
         own_only = self._wants_own_only()
         if own_only and not self._narrowed:
-            with self._consuming:
-                self._narrowed = True
-                self._consumer.narrow([self._own_queue])
+            self._narrowed = True
+            self._consumer.narrow([self._own_queue])
         elif self._narrowed and not own_only:
-            with self._consuming:
-                self._narrowed = self.own_only = False
-                for queue in self._shared_queues():
-                    self._consumer.add_queue(queue)
+            self._narrowed = self.own_only = False
+            self._learned.set()
         # What the broker has sent already is taken: a task that returns to the broker waits for a scheduler's word.
         self.own_only = self._narrowed and not self._consumer.winding_down
         if self.own_only and self._draining.is_set():

@@ -55,8 +55,8 @@ class TaskConsumer:
     A task about which the worker asks schedulers can stay unsettled for minutes, and the tasks behind it would wait
     although slots are free. So a new consumer also takes over after ``_HOLDS_UP_S``.
 
-    ``room``: how many tasks the worker can begin while it has none. One thread calls ``take`` and ``narrow``; the other
-    methods may be called by any thread.
+    ``room``: how many tasks the worker can begin while it has none. One thread calls ``take``, ``narrow`` and
+    ``add_queue``; the other methods may be called by any thread.
     """
 
     def __init__(self, transport: WorkerTransport, queues: Sequence[BrokerQueue], *, room: int) -> None:
@@ -64,7 +64,7 @@ class TaskConsumer:
         self._queues = list(queues)
         self._running = True
         self._lock = threading.Lock()
-        """Guards ``_queues``, ``_running`` and ``_current``, and the pauses that follow from them."""
+        """Guards ``_running`` and ``_current``, and the pauses that follow from them."""
         self._slots = room
         self._ahead = 1
         self._ahead = self._wanted_ahead(room)
@@ -106,17 +106,13 @@ class TaskConsumer:
 
     def add_queue(self, queue: BrokerQueue) -> None:
         """See ``Consumer.add_queue``. Does nothing if the queue is consumed already."""
-        with self._lock:
-            if queue in self._queues:
-                return
+        if queue not in self._queues:
             self._queues.append(queue)
-            current = self._current
-        current.add_queue(queue)
+            self._current.add_queue(queue)
 
     def narrow(self, queues: Sequence[BrokerQueue]) -> None:
         """Consume only ``queues`` from now on. While ``winding_down``, ``take`` still returns tasks of the others."""
-        with self._lock:
-            self._queues = list(queues)
+        self._queues = list(queues)
         self._take_over(self._ahead)
 
     @property
@@ -159,16 +155,13 @@ class TaskConsumer:
     def _take_over(self, ahead: int) -> None:
         """Let a new consumer take over from the current one."""
         with self._lock:
-            former, queues = self._current, list(self._queues)
+            former = self._current
             former.wind_down()
         # May wait for the broker.
-        new = self._transport.consume(queues, prefetch=ahead)
+        new = self._transport.consume(self._queues, prefetch=ahead)
         with self._lock:
             self._current, self._ahead = new, ahead
             former.wind_down()  # again, in case it was resumed meanwhile
             if not self._running:
                 new.pause()
-            missed = self._queues[len(queues) :]
-        for queue in missed:
-            new.add_queue(queue)
         self._aside.append(_Former(former, time.monotonic()))

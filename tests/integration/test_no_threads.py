@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from services.worker import intake
+from shared.contracts.control import TaskQueueOpened
+from shared.transport.base import task_queue
 from tests.harness.eventually import eventually
 from tests.harness.worker_rig import Rig, command, task
 
@@ -30,3 +33,22 @@ def test_a_task_waits_for_a_thread_and_the_worker_goes_on(
 
         assert [rig.finished(token).outcome for token in ("a", "b")] == ["succeeded", "succeeded"]
     assert not failed.is_set()
+
+
+def test_a_worker_learns_of_a_broker_queue_without_a_further_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    selector = {"gpu": "true"}
+    monkeypatch.setattr(intake, "_IDLE_S", 600.0)  # what it learns ends the wait for a task
+    with Rig(tmp_path, labels=selector) as rig:
+        rig.run(task(command("true")))  # its thread takes the next attempt too
+
+        def refused(_: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        rig.transport.declare([task_queue(selector)])
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refused)
+            rig.broadcast("workers", TaskQueueOpened(selector=selector))
+            rig.give(task(command("true"), token="labelled"), task_queue(selector))
+            assert rig.finished("labelled").outcome == "succeeded"
