@@ -1,7 +1,10 @@
 """The files in ``stdout:`` and ``stderr:`` of a step: complete when the step has ended, or the step fails."""
 
+import errno
+import itertools
 import os
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -57,6 +60,44 @@ def test_a_file_that_cannot_be_opened_is_named_with_the_reason(rig: Rig) -> None
     folder = rig.work_dir() / "folder"
     assert finished.error == f"the output of the step cannot be written to {folder}: Is a directory"
     assert not rig.work_dir().joinpath("ran").exists()
+
+
+def test_a_log_of_the_step_is_no_file_for_its_output(rig: Rig) -> None:
+    """It would be copied to its own end, again and again."""
+    for variable in ("DAG_RUN_STEP_STDOUT_FILE", "DAG_RUN_STEP_STDERR_FILE"):
+        finished = rig.run(task(command("echo once", stdout=f"${{{variable}}}")))
+
+        assert finished.outcome == "broken"
+        assert finished.error.endswith(": it is a log of the step itself")
+
+
+@pytest.mark.parametrize("lack", ["files", "threads"])
+def test_a_step_that_gets_no_pipe_leaves_nothing_open(rig: Rig, monkeypatch: pytest.MonkeyPatch, lack: str) -> None:
+    """Else each one would take what the next one lacks."""
+    step = command("echo text > /dev/stdout")
+    rig.run(task(step))
+    pipe, start, pipes = os.pipe, threading.Thread.start, itertools.count()
+
+    def no_second_pipe() -> tuple[int, int]:
+        if next(pipes) % 2:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return pipe()
+
+    def no_copier(thread: threading.Thread) -> None:
+        if thread.name == "pipe-copier":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    before = len([*Path("/dev/fd").iterdir()])
+    with monkeypatch.context() as patch:
+        if lack == "files":
+            patch.setattr(os, "pipe", no_second_pipe)
+        else:
+            patch.setattr(threading.Thread, "start", no_copier)
+        for _ in range(3):
+            assert rig.run(task(step)).outcome == "broken"
+    eventually(lambda: len([*Path("/dev/fd").iterdir()]) <= before)
+    assert rig.run(task(step)).outcome == "succeeded"
 
 
 def test_two_files_get_their_streams_while_the_step_runs(rig: Rig, tmp_path: Path) -> None:

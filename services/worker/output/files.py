@@ -101,7 +101,10 @@ class OutputFiles:
     """
 
     def __init__(self, paths: LogPaths, task: Task, make_folder: Callable[[], None] = lambda: None) -> None:
-        """Open the files. ``make_folder`` is called if the run's folder does not exist. Raises ``OSError``."""
+        """Open the files. ``make_folder`` is called if the run's folder does not exist.
+
+        Raises what ``PipeCopier`` raises.
+        """
         self.paths = paths
         self._kept = False
         self._fds: list[int] = []
@@ -120,7 +123,7 @@ class OutputFiles:
                 self.stderr = self._pipe((self.stdout_log,))
             elif texts_open_by_name(texts_of(task.step)):
                 self.allow_opening_by_name()
-        except OSError:
+        except BaseException:
             self.close()
             raise
 
@@ -218,15 +221,19 @@ class OutputFiles:
         If steps have a ``user`` of their own, the file must be one that this user may write to, or make.
         ``make_folder`` makes its missing parents then.
 
-        Not a pipe: while nobody reads from it, it would hold up the thread that ships the logs of all steps.
+        Not a pipe: while nobody reads from it, it would hold up the thread that ships the logs of all steps. Nor a log
+        of the step itself: it would be copied to its own end, again and again.
         """
         if user is None:
             fd = self._open(str(path), reach)
         else:
             fd = open_for_step(path, reach, user, make_folder)
             self._fds.append(fd)
-        if stat.S_ISFIFO(os.fstat(fd).st_mode):
+        found = os.fstat(fd)
+        if stat.S_ISFIFO(found.st_mode):
             raise OSError(errno.EINVAL, "the output of a step cannot go to a named pipe", str(path))
+        if any(os.path.samestat(found, os.fstat(log)) for log in (self.stdout_log, self.stderr_log) if log is not None):
+            raise OSError(errno.EINVAL, "it is a log of the step itself", str(path))
         return fd
 
     def _open(self, path: str, reach: Reach = EVERYTHING, *, make_folder: Callable[[], None] = lambda: None) -> int:

@@ -8,6 +8,7 @@ import os
 import select
 import threading
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from services.worker.output.masking import Masker
 
@@ -22,6 +23,8 @@ class PipeCopier:
 
     The bytes go to each descriptor in ``targets`` unchanged. If ``copy`` is a (descriptor, masker) pair, they also go
     to that descriptor, with secrets masked by that masker.
+
+    Raises ``OSError`` if this process has too many open files, and ``RuntimeError`` if the system has no thread left.
     """
 
     def __init__(self, targets: Sequence[int], copy: tuple[int, Masker] | None = None) -> None:
@@ -29,11 +32,13 @@ class PipeCopier:
         self._copy = copy
         self._error: OSError | None = None
         self._copy_error: OSError | None = None
-        self._read, self.fd = os.pipe()
-        self._stop_read, self._stop_write = os.pipe()
-        os.set_blocking(self._read, False)
         self._copied = threading.Event()
-        threading.Thread(target=self._run, name="pipe-copier", daemon=True).start()
+        with ExitStack() as opened:
+            self._read, self.fd = _pipe(opened)
+            self._stop_read, self._stop_write = _pipe(opened)
+            os.set_blocking(self._read, False)
+            threading.Thread(target=self._run, name="pipe-copier", daemon=True).start()
+            opened.pop_all()
 
     def close(self) -> None:
         """Copy the rest of the pipe's contents and stop, even if a background process still has the pipe open.
@@ -97,6 +102,14 @@ class PipeCopier:
                 write_all(fd, masker.feed(data) if data else masker.close())
             except OSError as error:
                 self._copy_error = error
+
+
+def _pipe(opened: ExitStack) -> tuple[int, int]:
+    """Return the two ends of a new pipe, which ``opened`` closes."""
+    ends = os.pipe()
+    for end in ends:
+        opened.callback(os.close, end)
+    return ends
 
 
 def copy_failed(error: OSError) -> OSError:
