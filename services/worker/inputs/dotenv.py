@@ -43,8 +43,8 @@ def read_dotenv(
     may refer to. A file that cannot be read is logged and skipped, as in Dagu.
 
     Raises:
-        InvalidInput: a file is too large, or this process or machine lacks file descriptors or memory. The file may be
-            good, so the step must not run without its variables.
+        InvalidInput: a file is too large or has a NUL byte in a value, or this process or machine lacks file
+            descriptors or memory. The file may be good, so the step must not run without its variables.
     """
     found: dict[str, str] = {}
     for path in paths:
@@ -71,9 +71,13 @@ def read_dotenv(
         if len(text) > _MAX_CHARS:
             raise InvalidInput(f"{file} is too large: a dotenv file may have {_MAX_CHARS} characters")
         try:
-            found.update(parse_dotenv(text, {**outer, **found}))
+            values = parse_dotenv(text, {**outer, **found})
         except ExpansionError as error:
             _log.warning("dotenv.unreadable", extra={"path": file, "error": str(error)})
+            continue
+        if name := next((name for name, value in values.items() if "\0" in value), ""):
+            raise InvalidInput(f"{file}: the value of {name} has a NUL byte, which no variable can have")
+        found.update(values)
     return found
 
 

@@ -140,7 +140,7 @@ def prepare_inputs(
     Raises:
         SecretMissing: a secret cannot be resolved on this worker. With ``all_secrets=False`` it is left out instead.
         ExpansionError: a variable that a directory requires (``${X:?}``) is not set.
-        InvalidInput: a dotenv file cannot be read, because this worker lacks file descriptors or memory.
+        InvalidInput: see ``read_dotenv``.
     """
     host = host_variables()
     dag_env = dict(task.env)

@@ -260,6 +260,13 @@ def test_a_dotenv_file_that_is_too_large_is_not_read_in_part(tmp_path: Path) -> 
         read_dotenv([".env"], [tmp_path], {}, EVERYTHING)
 
 
+def test_a_value_with_a_nul_byte_in_a_dotenv_file_is_not_left_out(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"A=a\nPASSWORD=se\0cret\n")
+
+    with pytest.raises(InvalidInput, match=r"/\.env: the value of PASSWORD has a NUL byte, which no variable can have"):
+        read_dotenv([".env"], [tmp_path], {}, EVERYTHING)
+
+
 def test_a_dotenv_file_is_not_skipped_because_the_worker_has_too_many_open_files(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("A=a\n")
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
