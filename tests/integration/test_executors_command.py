@@ -47,6 +47,23 @@ def test_a_missing_shell_is_named_in_the_error(rig: Rig) -> None:
     assert "cannot start: no-such-shell: No such file or directory" in ended.error
 
 
+def test_a_directory_that_cannot_be_used_is_named_with_the_reason(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    (file := rig.work_dir() / "file").touch()
+    missing, long = rig.work_dir() / "missing", rig.work_dir() / ("x" * 300)
+
+    assert [rig.run(task(script("pwd", working_dir=str(folder)))).error for folder in (file, missing, long)] == [
+        f"cannot write the script into the folder {file}: Not a directory",
+        f"cannot write the script into the folder {missing}: No such file or directory",
+        f"cannot write the script into the folder {long}: File name too long",
+    ]
+    assert [rig.run(task(command("pwd", working_dir=str(folder)))).error for folder in (file, missing, long)] == [
+        f"cannot create the folder {file}: File exists",
+        "",
+        f"cannot create the folder {long}: File name too long",
+    ]
+    assert not [record for record in caplog.records if record.exc_info]
+
+
 def test_a_value_too_large_for_a_command_says_so_and_a_script_has_it(rig: Rig) -> None:
     outputs = (("OUT", "y" * 200_000),)
     as_command = rig.run(task(command("printf %s $OUT | wc -c"), outputs=outputs))

@@ -22,6 +22,7 @@ from services.worker.process.shells import (
     shell_argv,
     suffix_of,
 )
+from shared.errors import InvalidInput
 from shared.language.expansion.expand import expand_known, expand_text
 from shared.language.expansion.shell_text import expand_for_shell
 from shared.language.model import StepCommand
@@ -42,7 +43,7 @@ class CommandExecutor:
         if step.script and len(step.commands) <= 1:
             with _script_file(job) as (path, variables):
                 return process_result(job, io, self._start(job, io, _script_argv(job, path), variables))
-        if not job.working_dir.is_dir():
+        if not os.path.isdir(job.working_dir):  # noqa: PTH112 - what cannot be looked at is no error here
             job.supervisor.make_folder(job.working_dir)
         ended: ProcessExit | None = None
         for number, command in enumerate(step.commands, 1):
@@ -114,14 +115,19 @@ def _script_file(job: Job) -> Iterator[tuple[str, dict[str, str]]]:
     """Write the script to a file in the working directory, or in the temporary folder if that is read-only.
 
     The file is removed at the end. Yields its path and additional environment variables that the script refers to.
+    Raises ``InvalidInput``.
     """
     reader = _reader(job)
     text, variables = _for_shell(job, job.step.script, posix=is_posix(reader))
     if is_powershell(reader) and not job.step.commands:
         text = _STOP_AT_ERRORS + text
     # The folder of the DAG files may be mounted read-only.
-    folder = job.working_dir if os.access(job.working_dir, os.W_OK) or not job.working_dir.exists() else None
-    handle, path = tempfile.mkstemp(prefix="dagu_script-", suffix=suffix_of(_shell(job)), dir=folder)
+    read_only = os.path.exists(job.working_dir) and not os.access(job.working_dir, os.W_OK)  # noqa: PTH110
+    folder = tempfile.gettempdir() if read_only else str(job.working_dir)
+    try:
+        handle, path = tempfile.mkstemp(prefix="dagu_script-", suffix=suffix_of(_shell(job)), dir=folder)
+    except OSError as error:
+        raise InvalidInput(f"cannot write the script into the folder {folder}: {error.strerror}") from error
     try:
         with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
             os.fchmod(file.fileno(), _SCRIPT_MODE)
