@@ -1,5 +1,6 @@
 """The types of step that this worker can run, depending on the programs and packages installed on it."""
 
+import logging
 import shutil
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from shared.language.steps.requirements import REQUIREMENTS, Requirement
 
 __all__ = ["InstalledTypes", "available_types"]
 
+_log = logging.getLogger(__name__)
 _LOOK_EVERY_S = 30.0
 
 
@@ -21,7 +23,7 @@ def available_types() -> tuple[str, ...]:
 
 
 class InstalledTypes:
-    """What ``look`` returned last, at most 30 s ago: a program can be installed while the worker runs.
+    """What ``look`` returned last, at most 30 s ago if it could look: a program can be installed meanwhile.
 
     Each heartbeat names these types, and to look for them takes as long as the rest of the heartbeat. ``steady`` is a
     clock in seconds.
@@ -34,7 +36,11 @@ class InstalledTypes:
 
     def __call__(self) -> tuple[str, ...]:
         if self._steady() >= self._until_s:
-            self._found = self._look()
+            try:
+                self._found = self._look()
+            except OSError as error:
+                # Too many open files, for instance: no reason to send no heartbeat.
+                _log.warning("worker.types_unknown", extra={"error": str(error)})
             self._until_s = self._steady() + _LOOK_EVERY_S
         return self._found
 
