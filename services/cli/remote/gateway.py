@@ -74,6 +74,8 @@ class Gateway:
     def __init__(self, connection: ServerConnection, pause: Callable[[float], None] = time.sleep) -> None:
         self.connection = connection
         self._pause = pause
+        self._heard = False
+        """Whether the server has answered, so that nobody need ask whether it speaks TLS."""
         self._pool = urllib3.PoolManager(
             retries=False,
             maxsize=2,
@@ -163,6 +165,7 @@ class Gateway:
                 if not tries_left or speaks_other:
                     self._unreachable(error, f"; {IN_DOUBT}" if in_doubt else "")
             else:
+                self._heard = True
                 if answer.status not in UNAVAILABLE:
                     return answer
                 in_doubt = in_doubt or (method != "GET" and may_be_stored(answer.status, answer.data))
@@ -180,6 +183,7 @@ class Gateway:
             headers["Last-Event-ID"] = last_id
         try:
             answer = self._pool.request("GET", self._url(path), headers=headers, preload_content=False, redirect=False)
+            self._heard = True
             if answer.status == 204:
                 answer.release_conn()
                 return None
@@ -210,8 +214,9 @@ class Gateway:
     def _unreachable(self, error: Exception, doubt: str = "") -> NoReturn:
         url = self.connection.url
         where = f" (from {self.connection.source})" if self.connection.source else ""
+        reason = _reason(error, "" if self._heard else url)
         raise GatewayUnreachable(
-            f"{self.connection.name} at {url}{where} cannot be reached: {_reason(error, url)}{doubt}",
+            f"{self.connection.name} at {url}{where} cannot be reached: {reason}{doubt}",
             advice=self.connection.to_reach,
         ) from error
 
@@ -251,7 +256,7 @@ def _speaks_other(error: Exception, waited_s: float) -> bool:
 
 
 def _reason(error: Exception, url: str) -> str:
-    """Return why there is no answer, in words for people."""
+    """Return why there is no answer, in words for people. Without a ``url`` it is not asked whether that is right."""
     if isinstance(error, urllib3.exceptions.ReadTimeoutError):
         doubt = " (is it one without TLS, at http://?)" if url.startswith("https:") else ""
         return f"it accepts connections but does not answer{doubt}"
