@@ -11,6 +11,7 @@ import pytest
 
 from shared.errors import ConfigInvalid
 from shared.transport.rabbitmq.connection import Connection, parameters
+from shared.transport.rabbitmq.transport import RabbitTransport
 from tests.harness.eventually import PATIENCE_S, eventually, free_port
 from tests.harness.proxy import Proxy
 from tests.harness.servers import RabbitServer
@@ -136,3 +137,15 @@ def test_a_connection_whose_broker_does_not_read_the_goodbye_leaves_no_socket(ra
             proxy.stall()
 
         assert unclosed_after(lambda: connection_to(proxy.port, on_up=lambda _connection: up.set()), stalled) == []
+
+
+def test_a_transport_whose_broker_is_silent_closes_both_connections_at_once(rabbit_server: RabbitServer) -> None:
+    """One after the other, a gateway would take twice as long to end."""
+    closing: list[bool] = []
+    with Proxy(rabbit_server.port) as proxy:
+        transport = RabbitTransport(rabbit_server.url.replace(f":{rabbit_server.port}", f":{proxy.port}"), name="test")
+        transport._connection._on_down = lambda _error: closing.append(transport._publisher.connection._to_close)
+        proxy.stall()
+        transport.close()
+
+    assert closing == [True]

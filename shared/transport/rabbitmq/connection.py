@@ -168,6 +168,7 @@ class Connection:
         """How many links in a row were ready and lost soon after."""
         self._ready_at: float | None = None
         self._dropped = False
+        self._to_close = False
         self._closing = False
         self._bytes = -1
         self.up = threading.Event()
@@ -226,12 +227,17 @@ class Connection:
             _log.warning("broker.dropped", extra={"link": self._name, "why": why})
             self._connection.close(reply_text=why[:200])
 
+    def begin_close(self) -> None:
+        """Let the connection close, and do not wait for that. Work that was passed before still runs."""
+        if self._thread.ident is not None and not self._to_close:
+            self._to_close = True
+            self.call(self._begin_close)
+
     def close(self, timeout_s: float = 5.0) -> None:
         """Close the connection and end the thread. Work that was passed before still runs."""
-        if self._thread.ident is None or self._closing:
-            return
-        self.call(self._begin_close)
-        self._thread.join(timeout_s)
+        self.begin_close()
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
 
     def _run(self) -> None:
         self._connect()

@@ -151,6 +151,8 @@ class RabbitTransport:
             return
         for consumer in list(self._consumers):
             consumer.close()
+        # Both at once: a broker that does not answer would hold up each in turn.
+        self._publisher.begin_close()
         self._connection.close()
         for listener in self._listeners:
             listener.close()
