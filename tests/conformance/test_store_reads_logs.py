@@ -5,9 +5,10 @@ import random
 import pytest
 from sqlalchemy import Engine, event
 
+from shared.store import tables as t
 from shared.store.reads.reader import LogWindow, Reads
 from shared.store.reads.rows import LogHits
-from tests.conformance.store_rows import add_chunk
+from tests.conformance.store_rows import NOW, add, add_chunk, after
 
 
 def _read(reads: Reads, offset: int = 0, limit: int = 1000) -> tuple[bytes, ...]:
@@ -43,6 +44,44 @@ def test_lines_are_put_together_over_chunks(
 
     assert _read(reads) == tuple(lines)
     assert reads.log_tail("r", 0, "stdout", limit=1).total == len(lines)
+
+
+def test_what_comes_after_a_gap_is_left_out_until_the_gap_is_filled(engine: Engine, reads: Reads) -> None:
+    """As when one of two schedulers stands still, which has some of the chunks: who follows would miss lines."""
+    for seq in (0, 1, 3, 5):
+        add_chunk(engine, seq, b"line %d\n" % seq)
+    assert _read(reads) == (b"line 0", b"line 1")
+    assert reads.log_tail("r", 0, "stdout", limit=1) == LogWindow((b"line 1",), 1, 2)
+    assert b"".join(reads.log_pieces("r", 0, "stdout")) == b"line 0\nline 1\n"
+
+    add_chunk(engine, 2, b"")
+    assert _read(reads) == (b"line 0", b"line 1", b"line 3")
+    add_chunk(engine, 4, b"line 4\n")
+    assert _read(reads) == (b"line 0", b"line 1", b"line 3", b"line 4", b"line 5")
+
+
+def test_a_log_that_begins_with_a_gap_is_empty_until_it_is_filled(engine: Engine, reads: Reads) -> None:
+    add_chunk(engine, 1, b"two\n")
+    assert _read(reads) == ()
+
+    add_chunk(engine, 0, b"one\n")
+    assert _read(reads) == (b"one", b"two")
+
+
+def test_a_gap_is_not_waited_for_when_its_attempt_has_ended_or_output_goes_on_for_a_minute(
+    engine: Engine, reads: Reads
+) -> None:
+    for token, number in (("ended", 1), ("open", 2)):
+        add_chunk(engine, 1, b"%s\n" % token.encode(), token=token, number=number)
+    assert _read(reads) == ()
+
+    columns = {"node": 0, "run_attempt": 1, "number": 1, "state": "finished", "error": ""}
+    add(engine, t.attempts, {"token": "ended", "run_key": "r", "dispatched_at": NOW, "finished_at": NOW, **columns})
+    assert _read(reads) == (b"ended",)
+    add_chunk(engine, 3, b"later\n", token="open", number=2, at=after(59))
+    assert _read(reads) == (b"ended",)
+    add_chunk(engine, 4, b"latest\n", token="open", number=2, at=after(60))
+    assert _read(reads) == (b"ended", b"open")
 
 
 def test_every_window_equals_that_part_of_the_whole_text(engine: Engine, reads: Reads) -> None:
@@ -114,10 +153,9 @@ def test_a_window_of_long_lines_is_bounded_by_bytes(engine: Engine, reads: Reads
 
 
 def test_a_search_finds_the_lines_of_the_whole_text_in_bounded_steps(engine: Engine, reads: Reads) -> None:
-    for seq, (token, number, data) in enumerate(
-        [("b", 1, b"Error one\nfine\nan err"), ("b", 1, b"or over two chunks\n"), ("a", 2, b"fine\nERROR, unended")]
-    ):
-        add_chunk(engine, seq, data, token=token, number=number)
+    add_chunk(engine, 0, b"Error one\nfine\nan err", token="b")
+    add_chunk(engine, 1, b"or over two chunks\n", token="b")
+    add_chunk(engine, 0, b"fine\nERROR, unended", token="a", number=2)
 
     def search(text: bytes, *, offset: int = 0, limit: int = 9, most: int = 9) -> LogHits:
         return reads.log_search("r", 0, "stdout", text, offset=offset, limit=limit, most=most)

@@ -3,10 +3,14 @@
 Each chunk's row has the number of line ends in the chunk. So the chunks with lines n to m are found without reading
 bytes, and only the bytes of those chunks are fetched. A line may span chunks, and a chunk may have many lines. Each
 attempt begins a new line, even if the previous attempt's last line has no line end.
+
+Several schedulers store chunks, so one can be stored before an earlier one. While an attempt runs, what comes after
+such a gap is left out, because those who follow the log go by the numbers of lines.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
@@ -22,6 +26,8 @@ _SEARCHED_AT_ONCE = 10_000
 """How many lines a search holds in memory."""
 _MOST_BYTES = 16_000_000
 _PIECE_BYTES = 1_000_000
+_GAP_LASTS = timedelta(minutes=1)
+"""How much later output must be for a gap to count as lost. The broker takes chunks from a dead scheduler in 20 s."""
 _CUT = b" [the rest of this line is not shown: it is too long]"
 
 
@@ -178,12 +184,13 @@ def _parts(connection: Connection, run_key: str, node: int, stream: str, of: tup
         chosen = and_(_c.run_attempt == of[0], _c.number == of[1])
     heads = connection.execute(
         select(_c.token, _c.number, _c.seq, _c.lines, func.length(_c.data).label("size"))
-        .where(of_node, chosen, _c.stream == stream, func.length(_c.data) > 0)
+        .where(of_node, chosen, _c.stream == stream)
         .order_by(_c.number, _c.seq)
     )
     chunks: dict[tuple[int, str], list[_Chunk]] = {}
-    for token, number, seq, lines, size in heads:
-        chunks.setdefault((number, token), []).append(_Chunk(seq, lines, size))
+    for token, number, *chunk in heads:
+        chunks.setdefault((number, token), []).append(_Chunk(*chunk))
+    chunks = _without_gaps(connection, stream, chunks)
     unended = _without_last_line_end(connection, stream, {token: found[-1].seq for (_, token), found in chunks.items()})
     parts: list[_Part] = []
     first = 0
@@ -193,6 +200,32 @@ def _parts(connection: Connection, run_key: str, node: int, stream: str, of: tup
         parts.append(_Part(token, tuple(found), first, lines))
         first += lines
     return parts
+
+
+def _without_gaps(
+    connection: Connection, stream: str, chunks: Mapping[tuple[int, str], list[_Chunk]]
+) -> dict[tuple[int, str], list[_Chunk]]:
+    """Return the chunks that have bytes, of an attempt that has not ended only those before its first gap."""
+    shown: dict[tuple[int, str], list[_Chunk]] = {}
+    for key, found in chunks.items():
+        until = _first_gap(connection, key[1], stream) if found[-1].seq >= len(found) else len(found)
+        if kept := [chunk for chunk in found[:until] if chunk.size]:
+            shown[key] = kept
+    return shown
+
+
+def _first_gap(connection: Connection, token: str, stream: str) -> int | None:
+    """Return how many chunks of an attempt come before its first gap; ``None`` if it has ended, or no gap counts."""
+    if connection.execute(select(t.attempts.c.token).where(t.attempts.c.token == token)).first():
+        return None  # only attempts that have ended have a row
+    query = select(_c.seq, _c.at).where(_c.token == token, _c.stream == stream).order_by(_c.seq)
+    found = connection.execute(query).all()
+    expected = 0
+    for place, (seq, at) in enumerate(found):
+        if seq != expected and found[-1].at - at < _GAP_LASTS:
+            return place
+        expected = seq + 1
+    return None
 
 
 def _without_last_line_end(connection: Connection, stream: str, last: dict[str, int]) -> set[str]:
