@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from shared.errors import DagwayError
+from shared.unknown_outcome import UNAVAILABLE
 
 __all__ = ["GatewayError", "GatewayUnreachable", "WorkflowInvalid"]
 
@@ -24,6 +25,11 @@ class GatewayError(DagwayError):
         self.error_code = error_code
         self.body = body or {}
 
+    @property
+    def passes(self) -> bool:
+        """Whether the same request may succeed later, without that anybody changes it."""
+        return self.status in UNAVAILABLE
+
 
 class GatewayUnreachable(GatewayError):
     """No gateway answers. ``what`` is the text without the advice, for a command that tries again."""
@@ -31,6 +37,10 @@ class GatewayUnreachable(GatewayError):
     def __init__(self, what: str, *, advice: str = "") -> None:
         super().__init__(f"{what}; {advice}" if advice else what)
         self.what = what
+
+    @property
+    def passes(self) -> bool:
+        return True
 
 
 class WorkflowInvalid(DagwayError):

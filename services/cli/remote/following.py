@@ -12,6 +12,7 @@ from services.cli.output.run_page import failed_steps, run_lines
 from services.cli.output.terminal import echo, echo_json, echo_output, on_terminal, paint, say
 from services.cli.remote.event_stream import follow
 from services.cli.remote.gateway import Gateway, path
+from services.cli.remote.patience import Patience
 from services.cli.remote.waiting_steps import waiting_steps
 
 __all__ = [
@@ -76,17 +77,18 @@ def follow_run(
     With ``on_change``, each change is passed to it instead, after the event ``last_id``, and details are yielded only
     for changes of the run itself: a run may have thousands of steps.
     """
-    run = details(gateway, name, run_id)
+    patience = Patience()
+    run = patience.insist(lambda: details(gateway, name, run_id))
     yield run
     if on_change is None and run["statusLabel"] not in _GOES_ON:
         return
-    events = f"{path('dag-runs', name, run['dagRunId'])}/events"
-    for event in follow(gateway, events, last_id=last_id):
+    run_id = run["dagRunId"]
+    for event in follow(gateway, f"{path('dag-runs', name, run_id)}/events", last_id=last_id, patience=patience):
         if on_change is not None:
             on_change(event.data)
             if event.data.get("stepName"):
                 continue
-        run = details(gateway, name, run["dagRunId"])
+        run = patience.insist(lambda: details(gateway, name, run_id))
         yield run
         # An event may tell of an earlier end, before a retry, or of an earlier wait.
         if run["statusLabel"] not in _GOES_ON and (on_change is None or event.data["became"] == run["statusLabel"]):

@@ -228,7 +228,9 @@ class Gateway:
             doubt = f"check that this is the URL of {self.connection.name}"
             if status == 400 and self.connection.url.startswith("http:"):  # what proxies with TLS answer
                 doubt += ", and whether it begins with https://"
-            raise GatewayError(f"{self.connection.url} answered {status} without JSON: {doubt}") from error
+            passing = status if status in UNAVAILABLE else 0  # of a proxy, while no gateway is behind it
+            text = f"{self.connection.url} answered {status} without JSON: {doubt}"
+            raise GatewayError(text, status=passing) from error
         if 200 <= status < 300:
             return content
         about: Mapping[str, Any] = content if isinstance(content, dict) else {}

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import click
 
-from services.cli.errors import GatewayError, GatewayUnreachable
+from services.cli.errors import GatewayError
 from services.cli.help_pages import PageCommand
 from services.cli.log_tail import LogLine, LogTail
 from services.cli.output.run_page import nodes_of
@@ -75,7 +75,7 @@ def follow_logs(
                     yield from tail.read(ended=True)
                 return
             pause(_POLL_S)
-        except GatewayUnreachable as error:
+        except GatewayError as error:
             if not until_end:
                 raise
             patience.lost(error)

@@ -17,6 +17,7 @@ from services.cli.remote.event_stream import follow
 from services.cli.remote.following import end_with_result, exit_code, follow_run, say_change, show_live
 from services.cli.remote.gateway import Gateway, path
 from services.cli.remote.names import LATEST, QUEUED, RUN_ARGUMENT, RUNNING, WAITING, name_on_server
+from services.cli.remote.patience import Patience
 
 __all__ = ["active_lines", "events_command", "watch_command"]
 
@@ -78,19 +79,19 @@ def active_lines(runs: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _watch_all(gateway: Gateway, *, in_json: bool) -> None:
-    runs = _active(gateway)
+    runs, patience = _active(gateway), Patience()
     if in_json or not on_terminal():
         if not in_json:
             raise click.UsageError("without a terminal, give a DAG, or use dagway events")
         echo_line_json({"dagRuns": runs})
-        for _event in follow(gateway, "/events"):
-            echo_line_json({"dagRuns": _active(gateway)})
+        for _event in follow(gateway, "/events", patience=patience):
+            echo_line_json({"dagRuns": patience.insist(lambda: _active(gateway))})
         return
     from services.cli.output.live import LiveLines  # noqa: PLC0415 - rich takes 0.1 s to import
 
     with LiveLines(lambda: active_lines(runs)):
-        for _event in follow(gateway, "/events"):
-            runs[:] = _active(gateway)
+        for _event in follow(gateway, "/events", patience=patience):
+            runs[:] = patience.insist(lambda: _active(gateway))
 
 
 @click.command("events", cls=PageCommand, examples="\ndagway events\ndagway events report --json | jq .became\n")

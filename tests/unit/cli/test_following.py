@@ -3,15 +3,18 @@
 import json
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import pytest
+import urllib3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.cli.errors import GatewayUnreachable
+from services.cli.errors import GatewayError, GatewayUnreachable
 from services.cli.log_tail import LogTail
 from services.cli.remote.event_stream import follow
+from services.cli.remote.following import follow_run
+from services.cli.remote.gateway import Gateway, ServerConnection
 from services.cli.remote.logs import follow_logs
 from services.cli.remote.patience import Patience
 from shared.event_stream import EventParser, StreamEvent
@@ -100,6 +103,60 @@ def test_following_gives_up_after_a_while(follow_all: Callable[[Away, Patience],
         list(follow_all(away, Patience(60, lambda: away.now)))
 
     assert 60 < away.now < 72
+
+
+class Hurt:
+    """A gateway whose database is away whenever it is asked for the first time, and then not."""
+
+    def __init__(self) -> None:
+        self._asked: set[str] = set()
+        self._status = "running"
+
+    def get(self, path: str, **_query: Any) -> Any:
+        self._fail_once(path)
+        self._status = "running" if self._status == "not_started" else "succeeded"
+        return {"dagRunDetails": {"dagRunId": "r", "statusLabel": self._status, "nodes": []}}
+
+    def stream(self, path: str, last_id: str) -> Iterator[bytes] | None:  # noqa: ARG002
+        return None if last_id else iter([framed(1)])
+
+    def _fail_once(self, path: str) -> None:
+        if path not in self._asked:
+            self._asked.add(path)
+            self._status = "not_started"
+            raise GatewayError("The database is unavailable", status=503)
+
+
+def test_a_run_and_its_log_are_followed_over_an_outage_of_the_database(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("services.cli.remote.patience.time.sleep", lambda _s: None)
+
+    followed = [run["statusLabel"] for run in follow_run(cast(Gateway, Hurt()), "w", "r")]
+    lines = list(follow_logs(Hurt(), "/r", step="", until_end=True, pause=lambda _s: None))
+
+    assert (followed, lines) == (["running", "succeeded"], [])
+    assert set(capsys.readouterr().err.splitlines()) == {
+        "dagway: connection lost, trying again: The database is unavailable"
+    }
+
+
+def test_a_proxy_without_a_gateway_behind_it_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.cli.remote.patience.time.sleep", lambda _s: None)
+    page, answer = urllib3.HTTPResponse(b"<h1>Bad Gateway</h1>", status=502), urllib3.HTTPResponse(b"{}", status=200)
+    pages = iter([page, page, page, page, answer])
+    monkeypatch.setattr(urllib3.PoolManager, "request", lambda *_args, **_options: next(pages))
+    gateway = Gateway(ServerConnection("http://x"), pause=lambda _s: None)
+
+    assert Patience().insist(lambda: gateway.get("/dag-runs")) == {}
+
+
+def test_what_a_gateway_refuses_is_not_asked_for_again() -> None:
+    def ask() -> NoReturn:
+        raise GatewayError("there is no such run", status=404)
+
+    with pytest.raises(GatewayError, match="no such run"):
+        Patience().insist(ask)
 
 
 class Silent:
