@@ -1,7 +1,10 @@
 """Transcripts of the commands for schedules, queues, workers, secrets and settings, on both deployments."""
 
 import json
+import os
+import pty
 import re
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ from tests.e2e.transcripts import GREET, Dagway, plain
 from tests.harness.client import Client
 from tests.harness.cluster import Deployment
 from tests.harness.eventually import eventually
+from tests.harness.procs import OWN_PROGRAM, clean_environment
 
 SECRETIVE = """
 secrets: [{name: T, provider: stored, key: cli-token}]
@@ -241,3 +245,23 @@ def test_a_server_without_accounts_asks_for_no_token_or_role(dagway: Dagway) -> 
     why = "the builtin authentication mode (DAGWAY_AUTH_MODE=builtin)\n"
     assert (users.exit_code, users.stderr) == (1, f"dagway: User accounts require {why}")
     assert (keys.exit_code, keys.stderr) == (1, f"dagway: API keys require {why}")
+
+
+def test_a_terminal_has_its_cursor_again_when_a_signal_has_ended_watch(client: Client, tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    env = clean_environment(tmp_path, DAGWAY_URL=client.base, TERM="xterm")
+    with subprocess.Popen([OWN_PROGRAM, "watch"], stdout=theirs, stderr=theirs, env=env) as process:
+        os.close(theirs)
+        shown = b""
+        while b"active run" not in shown:
+            shown += os.read(ours, 65_536)
+        process.terminate()
+        try:
+            while piece := os.read(ours, 65_536):
+                shown += piece
+        except OSError:  # Linux says so when the other side is closed
+            pass
+        assert process.wait() == 130, shown
+    os.close(ours)
+
+    assert shown.rfind(b"\x1b[?25h") > shown.rfind(b"\x1b[?25l") >= 0

@@ -1,6 +1,7 @@
 """Lines on a terminal that are drawn again while they change."""
 
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
@@ -8,6 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from services.cli.interrupts import interruptible
 from services.cli.output.harmless import harmless
 
 __all__ = ["LiveLines"]
@@ -18,7 +20,8 @@ _PER_SECOND = 8
 class LiveLines:
     """Draws the lines that ``make`` returns, several times a second, until the block ends; the last ones stay.
 
-    ``make`` is called in another thread. The lines may have colours.
+    ``make`` is called in another thread. The lines may have colours. Within the block SIGTERM does what Ctrl-C does:
+    meanwhile the cursor is hidden, and a process that ends at once would leave it so.
     """
 
     def __init__(self, make: Callable[[], Iterable[str]]) -> None:
@@ -29,6 +32,7 @@ class LiveLines:
             refresh_per_second=_PER_SECOND,
             vertical_overflow="ellipsis",
         )
+        self._block = ExitStack()
 
     def _text(self) -> Text:
         return Text("\n", no_wrap=True, overflow="ellipsis").join(
@@ -40,10 +44,11 @@ class LiveLines:
         self._live.console.print(Text.from_ansi(harmless(line)), soft_wrap=True)
 
     def __enter__(self) -> Self:
-        self._live.__enter__()
+        self._block.enter_context(interruptible())
+        self._block.enter_context(self._live)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._live.__exit__(kind, error, trace)
+        self._block.__exit__(kind, error, trace)
