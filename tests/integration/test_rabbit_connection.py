@@ -2,12 +2,14 @@
 
 import gc
 import socket
+import struct
 import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
+from pika.adapters.utils import io_services_utils
 
 from shared.errors import ConfigInvalid
 from shared.transport.rabbitmq.connection import Connection, parameters
@@ -137,6 +139,41 @@ def test_a_connection_whose_broker_does_not_read_the_goodbye_leaves_no_socket(ra
             proxy.stall()
 
         assert unclosed_after(lambda: connection_to(proxy.port, on_up=lambda _connection: up.set()), stalled) == []
+
+
+def test_a_broker_that_hangs_up_as_soon_as_it_has_accepted_is_tried_again_without_a_traceback(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As one that is being stopped."""
+    begin, hung_up = io_services_utils._AsyncStreamConnector.__init__, threading.Event()
+
+    def begin_after_reset(self: object, *, sock: socket.socket, **rest: object) -> None:
+        if not hung_up.is_set():
+            hung_up.set()
+            accepted, _ = listener.accept()
+            accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            accepted.close()
+
+            def reset() -> None:
+                with pytest.raises(OSError, match="not connected"):
+                    sock.getpeername()
+
+            eventually(reset)
+        begin(self, sock=sock, **rest)
+
+    monkeypatch.setattr(io_services_utils._AsyncStreamConnector, "__init__", begin_after_reset)
+    monkeypatch.setattr("shared.transport.rabbitmq.connection._CONNECT_TIMEOUT_S", 0.5)
+    connection = connection_to(listener.getsockname()[1])
+    connection.start()
+    try:
+        again, _ = listener.accept() if hung_up.wait(PATIENCE_S) else (None, None)
+        assert again is not None
+        with again:
+            assert again.recv(4) == b"AMQP"
+    finally:
+        connection.close()
+
+    assert [each.message for each in caplog.records if each.name.startswith("shared.") and each.exc_info] == []
 
 
 def test_a_transport_whose_broker_is_silent_closes_both_connections_at_once(rabbit_server: RabbitServer) -> None:

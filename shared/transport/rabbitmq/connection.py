@@ -248,6 +248,10 @@ class Connection:
             except Exception as error:  # noqa: BLE001 - logged, and the connection is made again
                 if self._closing and not self._open:
                     break  # pika 1.4.4 raises when it has closed a connection that was being opened
+                if not self._open and isinstance(error.__context__, OSError):
+                    # The broker hung up as soon as it had accepted the connection. pika 1.4.4 raises this, and reports
+                    # the failure to ``_lost`` when the time to connect is over.
+                    continue
                 # A callback of pika raised: a bug, or a frame that pika cannot parse. The thread must continue.
                 _log.exception("link.callback_failed", extra={"link": self._name})
                 self.drop(f"callback failed: {error}")
