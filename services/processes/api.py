@@ -2,6 +2,7 @@
 
 import atexit
 import logging
+import math
 from dataclasses import replace
 from threading import Event
 from typing import TYPE_CHECKING
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 __all__ = ["run_api_process"]
+
+_SPARE_S = 3
+"""How much longer than a command is waited for a gateway that ends goes on: requests still come in the first second."""
 
 _log = logging.getLogger(__name__)
 
@@ -97,7 +101,14 @@ def run_api_process(config: Config, version: str) -> None:
     # Requests on greenlets parse specs in real threads.
     build_validators()
     warn_if_open(settings, config.host)
-    run_gunicorn(make_app, config.host, config.port, threads=config.api_threads, on_stop=closing.set)
+    run_gunicorn(
+        make_app,
+        config.host,
+        config.port,
+        threads=config.api_threads,
+        graceful_timeout_s=math.ceil(command_wait_s(config, "api")) + _SPARE_S,
+        on_stop=closing.set,
+    )
 
 
 def _start_admin_server(config: Config, version: str, deps: Deps) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -9,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from shared.store import tables as t
+from shared.transport.base import COMMANDS
 from tests.faults.conftest import LEASE_S, attempts
 from tests.harness.cluster import Cluster, gone, pid_in, running
-from tests.harness.eventually import eventually
+from tests.harness.eventually import eventually, free_port
 from tests.harness.procs import DagwayProcess
 from tests.harness.servers import PostgresServer, RabbitServer
 
@@ -164,3 +166,17 @@ def test_the_base_configuration_decides_for_all_dags_and_a_dag_for_itself(
         cluster.client.until("succeeded", "as-all")
         cluster.client.until("failed", "by-itself")
         assert [len(attempts(cluster, name)) for name in policies] == [2, 1]
+
+
+def test_a_gateway_that_ends_answers_a_write_that_waits_for_a_scheduler(cluster: Cluster) -> None:
+    """A client whose connection is cut cannot know that its write is stored."""
+    for process in cluster.schedulers:
+        process.terminate()
+    port = free_port()
+    with ThreadPoolExecutor() as pool, cluster.gateway(1, port, DAGWAY_COMMAND_WAIT_S="20") as gateway:
+        cluster.ready(gateway)
+        held = cluster.rabbit.held(cluster.amqp_url, COMMANDS.name)
+        answer = pool.submit(cluster.client.once, "POST", "/dags", {"name": "late", "spec": CHAIN}, port=port)
+        eventually(lambda: cluster.rabbit.held(cluster.amqp_url, COMMANDS.name) > held)
+        assert gateway.terminate() == 0
+        assert answer.result().status == 202
