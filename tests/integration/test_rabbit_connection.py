@@ -162,8 +162,9 @@ def test_a_broker_that_hangs_up_as_soon_as_it_has_accepted_is_tried_again_withou
         begin(self, sock=sock, **rest)
 
     monkeypatch.setattr(io_services_utils._AsyncStreamConnector, "__init__", begin_after_reset)
-    monkeypatch.setattr("shared.transport.rabbitmq.connection._CONNECT_TIMEOUT_S", 0.5)
-    connection = connection_to(listener.getsockname()[1])
+    params = parameters(f"amqp://guest:guest@127.0.0.1:{listener.getsockname()[1]}/", "test")
+    params[0].stack_timeout = 0.5
+    connection = Connection(params, "test", on_up=lambda _connection: None, on_down=lambda _error: None)
     connection.start()
     try:
         again, _ = listener.accept() if hung_up.wait(PATIENCE_S) else (None, None)

@@ -175,14 +175,12 @@ class Publisher:
             self.connection.call(self._send_replies)
 
     def begin_close(self) -> None:
-        """Let the connection send what waits and close, and do not wait for that."""
-        if not self._closed:
-            self.connection.call(self._flush)
-            self._closed = True
-            self.connection.begin_close()
+        """Let the connection send what waits and close. ``close`` waits for that."""
+        self.connection.call(self._flush)
+        self._closed = True
+        self.connection.begin_close()
 
     def close(self) -> None:
-        self.begin_close()
         self.connection.close()
         self._settle_all(BrokerUnavailable("the transport was closed"))
 
