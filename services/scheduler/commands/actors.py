@@ -92,6 +92,15 @@ class Actors:
             found = self._accounts.actors(sorted(unknown))
             self._found.update({key: found.get(key) for key in unknown})
 
+    def settle(self, command: c.Command) -> None:
+        """Let no other transaction change the roles of administrators before this one ends, if ``command`` may.
+
+        Two of them who demote or delete each other at once would leave none: the second waits here, and is read again.
+        """
+        if isinstance(command, c.UpdateUser | c.DeleteUser):
+            self._accounts.lock_administrators()
+            self._found.clear()
+
     def present(self, sent: Actor, workspace: str = DEFAULT) -> Actor:
         """Return an actor with its current name, and its current role in a workspace. Raises ``ActorGone``."""
         if sent.kind == "oidc":

@@ -174,6 +174,7 @@ def _decide(batch: Batch, envelope: Envelope, actors: Actors) -> tuple[Actor, c.
     command: Any = envelope.body
     actor = sender(command)
     try:
+        actors.settle(command)
         actor = actors.present(actor, command.workspace)
         check_allowed(actor, command)
         actors.check_workspace(command)

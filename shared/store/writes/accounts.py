@@ -69,6 +69,11 @@ class AccountWrites(Writer):
         query = select(table).where(*[table.c[name] == value for name, value in where.items()])
         return self._first(for_update(query))
 
+    def lock_administrators(self) -> None:
+        """Lock all users who are administrators of the server, always in the same order."""
+        admins = select(t.users.c.id).where(t.users.c.role == "admin").order_by(t.users.c.id)
+        self._connection.execute(for_update(admins))
+
     def actors(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], StoredActor]:
         """Return users, API keys and webhooks as actors, by ``(kind, id)``. A disabled webhook has no role.
 
