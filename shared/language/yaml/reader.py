@@ -5,8 +5,8 @@ Guarantees:
 - Scalars are those of YAML 1.2: only ``true`` and ``false`` are booleans; ``yes``, ``010``, ``1_000``, ``12:30`` and
   dates stay text.
 - Duplicate keys are reported.
-- Text over the size limit, too many documents, deep nesting and alias bombs are refused before they take time or
-  memory.
+- Text over the size limit, too many documents or ``%TAG`` directives, deep nesting and alias bombs are refused before
+  they take time or memory.
 - The only exception raised is ``TooManyIssues``.
 
 ``fields`` and the modules that use it check what the data means.
@@ -16,6 +16,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import yaml
@@ -27,11 +28,14 @@ __all__ = ["Document", "NumericText", "YamlList", "YamlMap", "read_yaml"]
 
 _MAX_BYTES = 1_048_576
 _MAX_DOCUMENTS = 200
+_MAX_TAG_DIRECTIVES = 100
+"""libyaml compares each with all before it: those of 1 MiB took 12 s, in which no other thread of the process ran."""
 _MAX_DEPTH = 64
 _MAX_ALIASED_NODES = 20_000
 _MAX_ALIASED_CHARS = 4 * _MAX_BYTES
 _MAX_DIGITS = 40
 
+_TAG_DIRECTIVE = re.compile(r"(?:\A|[\r\n\x85\u2028\u2029])%TAG")
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)\Z")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?\Z")
 _BASED = {"0x": (re.compile(r"0x[0-9a-fA-F]+\Z"), 16), "0o": (re.compile(r"0o[0-7]+\Z"), 8)}
@@ -135,6 +139,10 @@ def read_yaml(text: str, issues: Issues, *, in_base: bool = False) -> list[Docum
     """
     if len(text) > _MAX_BYTES or len(text.encode("utf-8", "surrogatepass")) > _MAX_BYTES:
         issues.error(f"the file is larger than {_MAX_BYTES} bytes")
+        return []
+    if surplus := next(islice(_TAG_DIRECTIVE.finditer(text), _MAX_TAG_DIRECTIVES, None), None):
+        message = f"a file may have at most {_MAX_TAG_DIRECTIVES} %TAG directives"
+        issues.error(message, at=_place_of(text, surplus.end() - len("%TAG")))
         return []
     composer = _Composer(text, issues, _place_in_base if in_base else _place)
     try:

@@ -26,6 +26,10 @@ HOSTILE_YAML = [
     ("é" * 600_000, "larger than 1048576 bytes"),
     ("---\na: 1\n" * 201, "line 401, column 1: a file may have at most 200 documents"),
     ("---\n" * 300, "line 201, column 1: a file may have at most 200 documents"),
+    (
+        "".join(f"%TAG !{n:x}! a\n" for n in range(101)) + "---\n",
+        "line 101, column 1: a file may have at most 100 %TAG directives",
+    ),
     ("[" * 500, "nested deeper than 64 levels"),
     ("- " * 500, "nested deeper than 64 levels"),
 ]
