@@ -37,7 +37,7 @@ OTEL_KEYS = Vocabulary(*_OTEL_TYPES)
 _KIND_NAMES: dict[type[Any], str] = {bool: "true or false", str: "a string", dict: "a map"}
 _SECRET = Vocabulary("name", "provider", "key", "options")
 _PROVIDERS = ("env", "file", "mounted", "vault", STORED)
-_GO_DURATION = re.compile(r"[-+]?(?:0|(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|ms|s|m|h))+\Z")
+_GO_DURATION = re.compile(r"[-+]?(?:0|(?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|ms|s|m|h))+)\Z")
 
 
 def read_ssh(fields: Fields) -> dict[str, Any] | None:

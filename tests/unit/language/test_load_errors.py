@@ -58,6 +58,7 @@ _DAG_ERRORS = [
     ("logOutput: both", "invalid logOutput value"),
     ("otel: true", "otel must be a map"),
     ("otel: {timeout: soon}", "invalid duration: soon"),
+    ("otel: {timeout: 1h0}", "invalid duration: 1h0"),
     ("registryAuths: 5", "registryAuths: invalid type"),
     ("mailOn: {failure: 'true'}", "mailOn.failure: expected a boolean"),
     ("smtp: {host: a, port: 25.5}", "smtp.port: expected an integer"),

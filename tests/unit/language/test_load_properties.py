@@ -44,8 +44,19 @@ def test_no_value_anywhere_makes_it_raise_and_the_model_survives_json(document: 
         "schedule: [" + ",".join(f"'{number} 0 1-{number % 28 + 1} * *'" for number in range(20_000)) + "]",
         "a: " + "[" * 60 + "]" * 60 + "\nenv: [" + "A=1," * 200_000 + "]",
         "steps: ['" + 'echo \\"x ' * 100_000 + "']",
+        "otel: {timeout: '" + "0" * 40_000 + "x'}",
     ],
-    ids=["many steps", "many edges", "crowded names", "unknown keys", "bad depends", "schedules", "env", "command"],
+    ids=[
+        "many steps",
+        "many edges",
+        "crowded names",
+        "unknown keys",
+        "bad depends",
+        "schedules",
+        "env",
+        "command",
+        "duration",
+    ],
 )
 def test_hostile_text_comes_to_an_end(text: str) -> None:
     # Linear time is under 2 s for each of them.
