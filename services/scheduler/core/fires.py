@@ -106,6 +106,11 @@ class LatestRun:
     began_at: datetime
     scheduled_at: datetime | None = None
 
+    def is_of(self, file_name: str, kind: str) -> bool:
+        """Return whether it is itself the run of a scheduled time of this kind."""
+        at = self.scheduled_at
+        return at is not None and self.dag_run_id == scheduled_run_id(file_name, kind, at)
+
 
 def first_fire(schedule: Schedule, after: datetime, tz: tzinfo) -> datetime | None:
     """Return the first scheduled time of any kind after ``after``."""
@@ -245,9 +250,7 @@ def guard(
         following = next_fire(scheduled.expression, scheduled.at, tz)
         since = scheduled.at - (following - scheduled.at) if following is not None else scheduled.at
         # It may have begun minutes after its time: caught up, or by a busy scheduler.
-        own_at = latest.scheduled_at
-        own_run = own_at is not None and latest.dag_run_id == scheduled_run_id(file_name, START, own_at)
-        if began_at >= since and not own_run:
+        if began_at >= since and not latest.is_of(file_name, START):
             return f"already successful since the last scheduled time: run {latest.dag_run_id}"
     return ""
 

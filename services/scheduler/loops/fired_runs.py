@@ -98,14 +98,31 @@ class FiredRuns:
                 if why:
                     return "skipped", why, None
             return self._start(file_name, fire)
-        if scheduled.kind == core.STOP and not running:
+        if scheduled.kind == core.RESTART:
+            return self._restart(file_name, fire, running)
+        if not running:
             return "skipped", "no run was running", None
+        self._stop(running)
+        first = self._batch.runs.get(running[0])
+        return "fired", f"stopped {len(running)} run(s)", first.dag_run_id if first is not None else None
+
+    def _stop(self, running: list[str]) -> None:
         for key in running:
             self._batch.apply(key, Stop(_BY))
-        if scheduled.kind == core.STOP:
-            first = self._batch.runs.get(running[0])
-            return "fired", f"stopped {len(running)} run(s)", first.dag_run_id if first is not None else None
-        return self._restart(file_name, fire, running[-1]) if running else self._start(file_name, fire)
+
+    def _restart(self, file_name: str, fire: core.Fire, running: list[str]) -> tuple[str, str, str | None]:
+        """Stop the running runs and make a new one. If there can be no new one, those that run go on.
+
+        Source: docs/schedules.md#fired-skipped-and-missed-starts.
+        """
+        latest = self._latest_of(self._dags[file_name]["dag_name"])
+        if latest is not None and latest.status == "queued" and latest.is_of(file_name, core.RESTART):
+            self._stop(running)
+            return "skipped", f"the run of an earlier restart still waits: run {latest.dag_run_id}", None
+        decided = self._repeat(file_name, fire, running[-1]) if running else self._start(file_name, fire)
+        if decided[0] == "fired":
+            self._stop(running)
+        return decided
 
     def _runs(self, key: str) -> bool:
         run = self._batch.runs.get(key)
@@ -168,22 +185,21 @@ class FiredRuns:
             return "skipped", str(error), None
         if not queued:
             batch.apply(run.run_key, Begin(_BY))
+        if not queued or scheduled.kind == core.RESTART:
+            # A start that is due in the same minute is not needed.
             self._running.setdefault(dag_name, []).append(run.run_key)
         return "fired", fire.reason, run_id
 
-    def _restart(self, file_name: str, fire: core.Fire, after: str) -> tuple[str, str, str | None]:
-        """Queue a new run that repeats the stopped run ``after``, see ``rerun``, and starts after that has ended.
-
-        Source: docs/schedules.md#fired-skipped-and-missed-starts.
-        """
-        stopped = self._batch.runs.entry(after).run
+    def _repeat(self, file_name: str, fire: core.Fire, after: str) -> tuple[str, str, str | None]:
+        """Queue a new run that repeats the run ``after``, see ``rerun``, and starts after that has ended."""
+        source = self._batch.runs.entry(after).run
         run_id = core.scheduled_run_id(file_name, fire.scheduled.kind, fire.scheduled.at)
-        if self._batch.runs.key_of(stopped.dag_name, run_id) is not None:
+        if self._batch.runs.key_of(source.dag_name, run_id) is not None:
             return "fired", "the run of this scheduled time already existed", run_id
         run = rerun(
-            stopped,
+            source,
             run_key=self._batch.new_run_key(),
-            dag_name=stopped.dag_name,
+            dag_name=source.dag_name,
             dag_run_id=run_id,
             queued=True,
             now=self._batch.now,
@@ -194,7 +210,7 @@ class FiredRuns:
             self._batch.add(run, spec_hash=text_hash, file_name=run_file, by=_BY)
         except QuotaExceeded as error:
             return "skipped", str(error), None
-        wait_s = int(stopped.plan.dag.restart_wait_sec)
+        wait_s = int(source.plan.dag.restart_wait_sec)
         held = {"run_key": run.run_key, "after_key": after, "wait_s": wait_s, "not_before": None}
         self._batch.pending.holds.append(held)
         return "fired", fire.reason, run_id
