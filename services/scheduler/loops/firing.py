@@ -161,16 +161,16 @@ class Firing:
         rows = batch.tx.schedules
         found = rows.unknown(self._tz.key, _ADOPT_AT_ONCE, names)
         known = rows.lock_all([dag["file_name"] for dag in found])
-        paused = {row["name"] for row in batch.tx.pauses.open() if row["scope"] == "dag"}
+        pauses = {(row["scope"], row["name"]) for row in batch.tx.pauses.open()}
         made = []
         for dag in found:
             name = dag["file_name"]
             old = known.get(name)
+            paused = ("dag", name) in pauses
             since = max(dag["updated_at"], batch.now - _FORGET_BEFORE)
             if old is not None:
-                since = self._decided_until(batch, dag, old)
-            idle = bool(dag["errors"]) or name in paused
-            schedule = Schedule() if idle else self._present_schedule(batch, dag)
+                since = self._decided_until(batch, dag, old, paused=paused or ("global", "") in pauses)
+            schedule = Schedule() if dag["errors"] or paused else self._present_schedule(batch, dag)
             made.append(
                 {
                     "file_name": name,
@@ -184,28 +184,37 @@ class Firing:
         rows.put(made)
         return len(made)
 
-    def _decided_until(self, batch: Batch, dag: Row, old: Row) -> datetime:
+    def _decided_until(self, batch: Batch, dag: Row, old: Row, *, paused: bool) -> datetime:
         """Return the time at which the current schedule of an edited DAG takes effect.
 
-        Earlier scheduled times belong to the previous schedule. If the DAG is paused, they have no outcome yet.
-        They go on waiting if the edit did not change the schedule; otherwise they are recorded as missed.
+        Earlier scheduled times belong to the previous schedule. In a pause, or after an outage, they have no outcome
+        yet. They go on waiting if the edit did not change the schedule; otherwise they are recorded as missed. A DAG
+        with errors has no scheduled times, but a pause may outlast the errors.
         """
         decided: datetime = old["decided_until"]
         if old["dag_version"] == dag["version"]:
             return decided
         edited: datetime = max(dag["updated_at"], decided)
         pending: datetime | None = old["next_fire_at"]
-        if pending is not None:
-            return min(edited, pending - timedelta(microseconds=1))
+        if pending is not None and pending > edited:
+            return edited
         name = dag["file_name"]
-        former = self._schedule_of(batch, name, old["dag_version"])
-        if former == self._present_schedule(batch, dag):
+        former = self._schedule_of(batch, name, old["dag_version"], faulty=paused)
+        present = Schedule() if dag["errors"] and not paused else self._present_schedule(batch, dag)
+        if former == present:
             return decided
         times = core.due_times(former, decided, edited, self._tz).times
+        # What both schedules have in the minute of the edit is not late: it still fires.
+        before = edited.replace(second=0, microsecond=0) - timedelta(microseconds=1)
+        both = {scheduled.at for scheduled in core.due_times(present, before, edited, self._tz).times}
+        if any(scheduled.at in both for scheduled in times):
+            edited = before
         dags = {row["file_name"]: row for row in batch.tx.schedules.dags([name])}
         runs = FiredRuns(batch, self._tz, dags)
         fires = tuple(
-            core.Fire(scheduled, "missed", "the schedule was edited while the DAG was paused") for scheduled in times
+            core.Fire(scheduled, "missed", "the DAG was edited before this time was decided")
+            for scheduled in times
+            if scheduled.at <= edited
         )
         ledger = [entry for fire in fires if (entry := runs.carry_out(name, fire))]
         batch.tx.schedules.add_new_fires(ledger)
@@ -219,15 +228,16 @@ class Firing:
         except ValidationError as error:
             # A summary stored by an earlier version may lack fields. Then the schedule is read from the spec.
             _log.warning("firing.summary_unreadable", extra={"dag": dag["file_name"], "error": str(error)})
-            return self._schedule_of(batch, dag["file_name"], dag["version"])
+            return self._schedule_of(batch, dag["file_name"], dag["version"], faulty=True)
 
-    def _schedule_of(self, batch: Batch, file_name: str, version: int) -> Schedule:
+    def _schedule_of(self, batch: Batch, file_name: str, version: int, *, faulty: bool) -> Schedule:
+        """Return the schedule of a version of a DAG. ``faulty``: even if that version has errors."""
         stored = batch.tx.dags.version(file_name, version)
         if stored is None:
             return Schedule()
         text = batch.tx.dags.spec_texts([stored["spec_hash"]])[stored["spec_hash"]]
-        dag = load(text, file_name=file_name).dag
-        return Schedule() if dag is None else dag.schedule
+        loaded = load(text, file_name=file_name)
+        return Schedule() if loaded.dag is None or (loaded.errors and not faulty) else loaded.dag.schedule
 
     def _plans(self, batch: Batch, dags: Sequence[Row]) -> dict[str, Plan]:
         """Return plans by file name. DAGs in whose stored specs this version finds errors are left out and logged."""
@@ -252,8 +262,13 @@ class Firing:
         claimed = rows.claim_due(judged_at, _AT_ONCE)
         if not claimed:
             return 0
+        dags = {row["file_name"]: row for row in rows.dags([row["file_name"] for row in claimed])}
+        versions = {name: dag["version"] for name, dag in dags.items()}
+        edited = [row for row in claimed if versions.get(row["file_name"], row["dag_version"]) != row["dag_version"]]
+        # What is due of these may be due by the schedule before the edit.
+        adopted = self._adopt(batch, [row["file_name"] for row in edited]) if edited else 0
+        claimed = [row for row in claimed if row not in edited]
         names = [row["file_name"] for row in claimed]
-        dags = {row["file_name"]: row for row in rows.dags(names)}
         plans = self._plans(batch, list(dags.values()))
         runs = FiredRuns(batch, self._tz, dags)
         fires: dict[str, tuple[core.Fire, ...]] = {}
@@ -283,7 +298,7 @@ class Firing:
         batch.tx.schedules.add_fires(ledger)
         batch.after.fires.extend(str(entry["outcome"]) for entry in ledger)
         rows.save_decided(moved)
-        return len(claimed)
+        return len(claimed) + adopted
 
     def _due(self, row: Row, dag: Row | None, plan: Plan | None, judged_at: datetime) -> tuple[core.DueTimes, datetime]:
         """Return the times of a claimed schedule that are due, and the time up to which they are then decided."""

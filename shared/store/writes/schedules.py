@@ -70,7 +70,7 @@ class ScheduleWrites(Writer):
     def dags(self, file_names: Sequence[str]) -> list[FoundRow]:
         """Return the columns of these DAGs that the firing loop needs."""
         d = t.dags.c
-        query = select(d.file_name, d.dag_name, d.spec_hash, d.suspended, d.errors)
+        query = select(d.file_name, d.dag_name, d.version, d.spec_hash, d.suspended, d.errors)
         return self._rows(query.where(d.file_name.in_(file_names)))
 
     def known_fires(self, file_names: Sequence[str], since: datetime) -> set[tuple[str, str, datetime]]:
