@@ -275,6 +275,13 @@ SERVER_DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "schedules",
+        "`skipIfSuccessful` looks as far back as the next time is ahead. So a success on Wednesday also skips the "
+        "start of `MON-FRI` on Friday, and one on Saturday not that on Monday.",
+        "It looks back to the scheduled time before, of any expression.",
+        "A success replaces the next start, not two of them or none.",
+    ),
+    Difference(
+        "schedules",
         "Expressions that are due in the same minute start a run each.",
         "They start one run.",
         "A scheduled time has one run.",

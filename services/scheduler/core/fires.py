@@ -230,13 +230,14 @@ def guard(
     *,
     running: bool,
     skip_if_successful: bool,
+    starts: Sequence[str],
     file_name: str,
     tz: tzinfo,
 ) -> str:
     """Return why a scheduled start must not fire now, or an empty string if it may.
 
-    With ``skipIfSuccessful``, a successful run counts if it began since the previous scheduled time, unless it is the
-    run of that scheduled time: otherwise every second run would be skipped.
+    With ``skipIfSuccessful``, a successful run counts if it began since the previous scheduled time of ``starts``, the
+    DAG's start schedule, unless it is the run of that scheduled time: otherwise every second run would be skipped.
     Source: docs/schedules.md#fired-skipped-and-missed-starts.
     """
     if running:
@@ -247,12 +248,23 @@ def guard(
     if began_at >= scheduled.at:
         return "already finished"
     if skip_if_successful and latest.status is RunStatus.SUCCEEDED:
-        following = next_fire(scheduled.expression, scheduled.at, tz)
-        since = scheduled.at - (following - scheduled.at) if following is not None else scheduled.at
+        since = _previous(starts, scheduled, tz)
         # It may have begun minutes after its time: caught up, or by a busy scheduler.
         if began_at >= since and not latest.is_of(file_name, START):
             return f"already successful since the last scheduled time: run {latest.dag_run_id}"
     return ""
+
+
+def _previous(starts: Sequence[str], scheduled: ScheduledTime, tz: tzinfo) -> datetime:
+    """Return the last scheduled time before ``scheduled``, or its own time if there is none."""
+    following = next_fire(scheduled.expression, scheduled.at, tz)
+    # Most times are as far apart as the next ones.
+    windows = _WINDOWS if following is None else (following - scheduled.at, *_WINDOWS)
+    for window in windows:
+        after, until = scheduled.at - window - _MINUTE, scheduled.at - _MINUTE
+        if found := [at for expression in starts for at in fires_between(expression, after, until, tz)]:
+            return max(found)
+    return scheduled.at
 
 
 def scheduled_run_id(file_name: str, kind: str, at: datetime) -> str:

@@ -87,11 +87,13 @@ class FiredRuns:
         running = [key for key in self._running.get(dag_name, ()) if scheduled.kind == core.START or self._runs(key)]
         if scheduled.kind == core.START:
             if fire.verdict == "fire":
+                dag = self.plan_of(file_name).dag
                 why = core.guard(
                     scheduled,
                     self._latest_of(dag_name),
                     running=bool(running),
-                    skip_if_successful=self.plan_of(file_name).dag.skip_if_successful,
+                    skip_if_successful=dag.skip_if_successful,
+                    starts=dag.schedule.start,
                     file_name=file_name,
                     tz=self._tz,
                 )
@@ -116,7 +118,7 @@ class FiredRuns:
         Source: docs/schedules.md#fired-skipped-and-missed-starts.
         """
         latest = self._latest_of(self._dags[file_name]["dag_name"])
-        if latest is not None and latest.status == "queued" and latest.is_of(file_name, core.RESTART):
+        if latest is not None and latest.status is RunStatus.QUEUED and latest.is_of(file_name, core.RESTART):
             self._stop(running)
             return "skipped", f"the run of an earlier restart still waits: run {latest.dag_run_id}", None
         decided = self._repeat(file_name, fire, running[-1]) if running else self._start(file_name, fire)

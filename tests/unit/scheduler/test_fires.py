@@ -198,4 +198,31 @@ OWN = scheduled_run_id("f", "start", YESTERDAY)
 def test_guards_skip_scheduled_times(latest: LatestRun | None, running: bool, why: str) -> None:
     scheduled = ScheduledTime("start", YEAR, "0 0 * * *")
 
-    assert guard(scheduled, latest, running=running, skip_if_successful=True, file_name="f", tz=TZ) == why
+    starts = [scheduled.expression]
+    found = guard(scheduled, latest, running=running, skip_if_successful=True, starts=starts, file_name="f", tz=TZ)
+    assert found == why
+
+
+@pytest.mark.parametrize(
+    ("starts", "at", "began_at", "skipped"),
+    [
+        # From Friday it is three days to the next time, and one to the last.
+        (["0 6 * * MON-FRI"], "2026-11-27 06:00", "2026-11-26 05:00", False),
+        (["0 6 * * MON-FRI"], "2026-11-27 06:00", "2026-11-26 06:00", True),
+        (["0 6 * * MON-FRI"], "2026-11-30 06:00", "2026-11-27 07:00", True),
+        (["0 6 * * MON-FRI"], "2026-11-30 06:00", "2026-11-27 05:00", False),
+        (["0 0 1 * *"], "2026-03-01 00:00", "2026-01-30 00:00", False),
+        (["0 6 * * *", "0 18 * * *"], "2026-11-27 18:00", "2026-11-26 20:00", False),
+        (["0 6 * * *", "0 18 * * *"], "2026-11-27 18:00", "2026-11-27 07:00", True),
+        (["CRON_TZ=Europe/Paris 0 6 * * *"], "2026-10-24 04:00", "2026-10-23 03:30", False),
+        (["* * * * *"], "2026-11-27 18:00", "2026-11-27 17:58", False),
+    ],
+)
+def test_a_success_counts_since_the_scheduled_time_before(
+    starts: list[str], at: str, began_at: str, skipped: bool
+) -> None:
+    due, began = (datetime.fromisoformat(moment).replace(tzinfo=UTC) for moment in (at, began_at))
+    scheduled, latest = ScheduledTime("start", due, starts[-1]), LatestRun("r", RunStatus.SUCCEEDED, began)
+
+    why = guard(scheduled, latest, running=False, skip_if_successful=True, starts=starts, file_name="f", tz=TZ)
+    assert bool(why) == skipped
