@@ -1,12 +1,16 @@
 """A client of the container engine, through the Docker API."""
 
 import math
+import os
+import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from urllib3 import HTTPResponse
 from urllib3.exceptions import HTTPError
 
 from services.worker.executors.base import StepIO
@@ -21,10 +25,17 @@ from shared.language.steps.requirements import REQUIREMENTS
 try:
     import docker
     from docker.auth import resolve_repository_name
-    from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+    from docker.errors import (
+        APIError,
+        DockerException,
+        ImageNotFound,
+        NotFound,
+        create_api_error_from_http_exception,
+    )
     from docker.utils import parse_repository_tag
     from docker.utils.ports import build_port_bindings
-    from docker.utils.socket import STDOUT, frames_iter
+    from docker.utils.socket import STDOUT
+    from requests import HTTPError as RequestsHTTPError
     from requests import RequestException
 except ImportError as error:
     raise InvalidInput(f"container steps need {REQUIREMENTS['container']}") from error
@@ -38,6 +49,9 @@ _READY_S = 120.0
 _POLL_S = 0.1
 _VISIBLE_S = 5.0
 _CONFLICT = 409
+_FRAME = struct.Struct(">BxxxL")
+"""The head of a piece of output: the number of its stream, and its bytes (Docker API, ``ContainerAttach``)."""
+_PIECE = 64 * 1024
 _KEEP_ALIVE = ["sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 3600 & wait $!; done"]
 
 
@@ -153,12 +167,9 @@ class Engine:
         with _engine_errors():
             # logs=0: a busy engine would read earlier output only after the start, so all output would be copied twice.
             wanted = {"stdout": 1, "stderr": 1, "logs": 0, "stream": 1}
-            output = self._api.attach_socket(container, params=wanted)
-            try:
+            with self._stream(f"/containers/{container}/attach", params=wanted) as output:
                 self._api.start(container)
                 _copy(output, cancel_scope, io)
-            finally:
-                _close(output)
             return int(self._api.wait(container)["StatusCode"])
 
     def start_ready(self, container: str, spec: ContainerSpec, cancel_scope: CancelScope) -> None:
@@ -243,12 +254,29 @@ class Engine:
                 user=spec.user,
                 workdir=spec.working_dir or None,
             )
-            output = self._api.exec_start(created["Id"], socket=True)
-            try:
+            with self._stream(f"/exec/{created['Id']}/start", json={"Detach": False, "Tty": False}) as output:
                 _copy(output, cancel_scope, io)
-            finally:
-                _close(output)
-            return int(self._api.exec_inspect(created["Id"])["ExitCode"] or 0)
+            pause = threading.Event()
+            # A command may close its output before it ends.
+            while (state := self._api.exec_inspect(created["Id"]))["Running"]:
+                cancel_scope.check()
+                pause.wait(_POLL_S)
+            return int(state["ExitCode"] or 0)
+
+    @contextmanager
+    def _stream(self, path: str, **request: Any) -> Iterator[HTTPResponse]:
+        """Ask for a stream of output.
+
+        The sockets that the library gives for this lack what it has read together with the head of the answer: on a
+        busy machine all that a short command writes.
+        """
+        url = f"{self._api.base_url}/v{self._api.api_version}{path}"
+        with self._api.post(url, stream=True, timeout=None, **request) as answer:
+            try:
+                answer.raise_for_status()
+            except RequestsHTTPError as error:
+                create_api_error_from_http_exception(error)
+            yield answer.raw
 
     def stop(self, container: str, signal: str, grace_s: float) -> None:
         """Send the signal to a container, wait up to ``grace_s`` seconds (at least 1) for its end, then kill it."""
@@ -313,18 +341,15 @@ def _exposed(bindings: Mapping[str, Any]) -> list[Any]:
     return [tuple(port.split("/")) if "/" in port else port for port in bindings]
 
 
-def _copy(output: Any, cancel_scope: CancelScope, io: StepIO) -> None:
+def _copy(output: HTTPResponse, cancel_scope: CancelScope, io: StepIO) -> None:
     """Copy a container's output to the step's stdout and stderr until it ends or ``cancel_scope`` is cancelled."""
-    cancel_scope.guard(output._sock)  # noqa: SLF001 - the only way to end a read from outside
-    for number, data in frames_iter(output, tty=False):  # type: ignore[no-untyped-call]
-        cancel_scope.write(io.stdout if number == STDOUT else io.stderr, data)
-
-
-def _close(output: Any) -> None:
-    """Close the connection now. The library would leave that to the garbage collector."""
-    sock = output._sock  # noqa: SLF001
-    output._response.close()  # noqa: SLF001 - closes the reader that wraps the socket
-    sock.close()
+    with socket.socket(fileno=os.dup(output.fileno())) as sock:
+        cancel_scope.guard(sock)
+    while len(head := output.read(_FRAME.size)) == _FRAME.size:
+        number, left = _FRAME.unpack(head)
+        while left and (data := output.read(min(left, _PIECE))):
+            cancel_scope.write(io.stdout if number == STDOUT else io.stderr, data)
+            left -= len(data)
 
 
 def _override(known: dict[str, Any], given: Mapping[str, Any]) -> None:
