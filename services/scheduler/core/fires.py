@@ -257,12 +257,9 @@ def guard(
 
 def _previous(starts: Sequence[str], scheduled: ScheduledTime, tz: tzinfo) -> datetime:
     """Return the last scheduled time before ``scheduled``, or its own time if there is none."""
-    following = next_fire(scheduled.expression, scheduled.at, tz)
-    # Most times are as far apart as the next ones.
-    windows = _WINDOWS if following is None else (following - scheduled.at, *_WINDOWS)
-    for window in windows:
-        after, until = scheduled.at - window - _MINUTE, scheduled.at - _MINUTE
-        if found := [at for expression in starts for at in fires_between(expression, after, until, tz)]:
+    until = scheduled.at - _MINUTE
+    for window in _WINDOWS:
+        if found := [at for expression in starts for at in fires_between(expression, until - window, until, tz)]:
             return max(found)
     return scheduled.at
 

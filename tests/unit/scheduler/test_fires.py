@@ -19,6 +19,7 @@ from services.scheduler.core.fires import (
     guard,
     scheduled_run_id,
 )
+from shared.language import cron
 from shared.language.model import Catchup, Schedule
 from shared.status import RunStatus
 
@@ -226,3 +227,12 @@ def test_a_success_counts_since_the_scheduled_time_before(
 
     why = guard(scheduled, latest, running=False, skip_if_successful=True, starts=starts, file_name="f", tz=TZ)
     assert bool(why) == skipped
+
+
+def test_a_yearly_time_beside_frequent_ones_takes_no_search_of_the_whole_year() -> None:
+    starts = ["0 0 1 1 *", "* * * * *"]
+    scheduled, latest = ScheduledTime("start", YEAR, starts[0]), LatestRun("r", RunStatus.SUCCEEDED, YEAR - 2 * MINUTE)
+    before = cron._next.cache_info().misses
+
+    assert not guard(scheduled, latest, running=False, skip_if_successful=True, starts=starts, file_name="f", tz=TZ)
+    assert cron._next.cache_info().misses - before < 1000
