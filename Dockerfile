@@ -57,7 +57,7 @@ RUN python3 -m pip --python /opt/dagway/bin/python install --no-compile --requir
 # Programs that steps commonly call, and users for steps: ssh, for one, refuses to run as a user without a name. To add more, build your own worker image from this one.
 FROM ${PYTHON_IMAGE} AS worker
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends bash ca-certificates curl git jq openssh-client \
+    && apt-get install --yes --no-install-recommends bash ca-certificates curl git jq openssh-client tzdata \
     && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log /var/cache/ldconfig \
     && groupadd --gid 10001 dagway \
     && useradd --uid 10001 --gid 10001 --home-dir /data --no-create-home --shell /usr/sbin/nologin dagway \

@@ -88,6 +88,11 @@ class RootFs:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
 
+    def link(self, path: str, target: Path) -> None:
+        link = self._inside(Path(path))
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(target)
+
     def folder(self, path: str, mode: int, owner: int = 0) -> None:
         target = self._inside(Path(path))
         target.mkdir(parents=True, exist_ok=True)
@@ -145,6 +150,8 @@ def main(application: Path, root: Path) -> None:
     rootfs.add_libraries()
     for name, text in _ETC.items():
         rootfs.write(f"/etc/{name}", text)
+    # Without them a command such as ``date`` takes every time zone for UTC. They came with Dagway, for Python.
+    rootfs.link("/usr/share/zoneinfo", next(application.glob("lib/python*/site-packages/tzdata/zoneinfo")))
     rootfs.folder("/tmp", 0o1777)  # noqa: S108 - the image's, not this machine's
     rootfs.folder("/data", 0o711, UID)
     for name in ("proc", "dev", "sys"):

@@ -195,6 +195,13 @@ def test_our_processes_accept_their_environment(name: str) -> None:
     assert bool(config.database_url) == (name != "worker")
 
 
+def test_one_line_in_the_env_file_sets_the_time_zone_of_schedules_times_and_steps() -> None:
+    zones = {name: SERVICES[name]["environment"]["DAGWAY_TZ"] for name in ("api", "scheduler", "worker")}
+
+    assert {_interpolated(zone, {"DAGWAY_TZ": "Asia/Tokyo"}) for zone in zones.values()} == {"Asia/Tokyo"}
+    assert {_interpolated(zone, {}) for zone in zones.values()} == {""}
+
+
 def test_workers_share_a_volume_and_no_step_users() -> None:
     config = load_config(
         {}, {key: _interpolated(value, {}) for key, value in SERVICES["worker"]["environment"].items()}

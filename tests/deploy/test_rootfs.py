@@ -113,6 +113,12 @@ def _changed_root(root: Path) -> tuple[str, ...]:
     return "chroot", "--userspec=10001:10001", str(root), "/usr/bin/env", "-i", "HOME=/data", "PATH=/usr/bin:/bin"
 
 
+def test_commands_know_the_time_zones(root: Path) -> None:
+    said = subprocess.run([*_changed_root(root), "TZ=Asia/Tokyo", "date", "+%Z %z"], capture_output=True, check=True)
+
+    assert said.stdout == b"JST +0900\n"
+
+
 def _package(module: str) -> str:
     return module.partition(":")[0].partition(".")[0]
 
