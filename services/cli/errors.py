@@ -27,7 +27,7 @@ class GatewayError(DagwayError):
 
     @property
     def passes(self) -> bool:
-        """Whether the same request may succeed later, without that anybody changes it."""
+        """Whether the same request may succeed later, although nobody changes anything."""
         return self.status in UNAVAILABLE
 
 

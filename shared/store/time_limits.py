@@ -12,10 +12,11 @@ _ANSWER_GRACE_S = 3
 
 @dataclass(frozen=True, slots=True)
 class TimeLimits:
-    """How long Postgres lets a session of ours take, in seconds; ``None`` is no limit, whatever its user has else.
+    """How long Postgres lets a session of ours take, in seconds.
 
-    ``statement_s``: one statement. ``lock_s``: the wait for another transaction's lock. ``idle_s``: an open transaction
-    without a statement. So a process that was frozen in a transaction loses its locks.
+    ``None`` is no limit, even if the database or its user has one. ``statement_s``: one statement. ``lock_s``: the wait
+    for another transaction's lock. ``idle_s``: an open transaction without a statement. So a process that was frozen in
+    a transaction loses its locks.
     """
 
     statement_s: float | None = None
