@@ -1,9 +1,11 @@
 """An event stream ends when it must, also while there is always a further event."""
 
+import sqlite3
 import threading
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from sqlalchemy import event
@@ -115,3 +117,18 @@ def test_a_stream_ends_soon_after_the_login_of_its_client(
 
         assert b"seen" in next(second)
         assert next(first, None) is None
+
+
+def test_a_client_that_comes_back_while_the_database_is_away_is_refused(tmp_path: Path) -> None:
+    """A stream would end at once, and its client come back several times a second without a word about it."""
+    with open_stack(tmp_path) as stack:
+        stack.reader.dispose()
+
+        def away(*_: object) -> NoReturn:
+            error = sqlite3.OperationalError("unable to open database file")
+            error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+            raise error
+
+        event.listen(stack.reader, "do_connect", away)
+
+        assert stack.api("GET", "/events", headers={"Last-Event-ID": "7-1"}).status_code == 503
