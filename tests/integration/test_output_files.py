@@ -62,13 +62,16 @@ def test_a_file_that_cannot_be_opened_is_named_with_the_reason(rig: Rig) -> None
     assert not rig.work_dir().joinpath("ran").exists()
 
 
-def test_a_log_of_the_step_is_no_file_for_its_output(rig: Rig) -> None:
-    """It would be copied to its own end, again and again."""
+@pytest.mark.parametrize("more", [{}, {"log_output": "merged"}], ids=["separate logs", "one log"])
+def test_a_log_of_the_step_as_the_file_for_its_output_has_no_effect(rig: Rig, more: dict[str, str]) -> None:
+    """As in Dagu. It would be copied to its own end, again and again."""
     for variable in ("DAG_RUN_STEP_STDOUT_FILE", "DAG_RUN_STEP_STDERR_FILE"):
-        finished = rig.run(task(command("echo once", stdout=f"${{{variable}}}")))
+        step = command("echo once", stdout=f"${{{variable}}}", stderr=f"${{{variable}}}")
 
-        assert finished.outcome == "broken"
-        assert finished.error.endswith(": it is a log of the step itself")
+        finished = rig.run(task(step, **more))
+
+        assert finished.outcome == "succeeded"
+        assert rig.log(finished, "stdout") == b"once\n"
 
 
 @pytest.mark.parametrize("lack", ["files", "threads"])

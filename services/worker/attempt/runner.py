@@ -269,7 +269,7 @@ class AttemptRunner:
             streams.append(stream("stderr", files.stderr_log, stderr_file))
         return tuple(streams)
 
-    def _open_copy(self, execution: _Execution, text: str) -> int:
+    def _open_copy(self, execution: _Execution, text: str) -> int | None:
         path = self._copy_path(execution, text)
         task, workspace = execution.task, self._workspace
         make_folder = partial(workspace.make_folder, task=task)

@@ -215,14 +215,16 @@ class OutputFiles:
             while self._fds:
                 os.close(self._fds.pop())
 
-    def open_copy(self, path: Path, reach: Reach, user: StepUser | None, make_folder: Callable[[Path], None]) -> int:
+    def open_copy(
+        self, path: Path, reach: Reach, user: StepUser | None, make_folder: Callable[[Path], None]
+    ) -> int | None:
         """Open the file that a step names in ``stdout:`` or ``stderr:``. ``close`` closes it. Raises ``OSError``.
 
         If steps have a ``user`` of their own, the file must be one that this user may write to, or make.
         ``make_folder`` makes its missing parents then.
 
-        Not a pipe: while nobody reads from it, it would hold up the thread that ships the logs of all steps. Nor a log
-        of the step itself: it would be copied to its own end, again and again.
+        Not a pipe: while nobody reads from it, it would hold up the thread that ships the logs of all steps. Returns
+        ``None`` for a log of the step itself: it would be copied to its own end, again and again.
         """
         if user is None:
             fd = self._open(str(path), reach)
@@ -233,7 +235,7 @@ class OutputFiles:
         if stat.S_ISFIFO(found.st_mode):
             raise OSError(errno.EINVAL, "the output of a step cannot go to a named pipe", str(path))
         if any(os.path.samestat(found, os.fstat(log)) for log in (self.stdout_log, self.stderr_log) if log is not None):
-            raise OSError(errno.EINVAL, "it is a log of the step itself", str(path))
+            return None
         return fd
 
     def _open(self, path: str, reach: Reach = EVERYTHING, *, make_folder: Callable[[], None] = lambda: None) -> int:
