@@ -10,6 +10,16 @@ from tests.ui.conftest import BOTH_DEPLOYMENTS, PLAIN_EDITOR, Look, log_in, orig
 
 UNASKED = "addEventListener('beforeunload', (event) => event.stopImmediatePropagation())"
 """As if the person had answered that the page may be left. It must come before the listeners of the page."""
+COUNTED = """() => {
+  const { get } = Object.getOwnPropertyDescriptor(HTMLCollection.prototype, "length");
+  const numbers = document.querySelector(".gutter").children;
+  window.counted = 0;
+  const counting = { get() { window.counted += this === numbers; return get.call(this); } };
+  Object.defineProperty(HTMLCollection.prototype, "length", counting);
+}"""
+"""Counts how often the page asks how many numbers of lines there are."""
+PASTED = "(area, text) => { area.value = text; area.dispatchEvent(new Event('input')); }"
+"""Playwright's ``fill`` makes an event of each line."""
 
 
 def accept(route: Route) -> None:
@@ -123,3 +133,44 @@ def test_a_key_in_a_long_text_touches_only_what_it_changes(look: Look, system: E
         expect(page.locator(".gutter .wrong")).to_have_text("1")
         editor.fill("steps: [echo x]")
         expect(page.locator(".gutter .wrong")).to_have_count(0)
+
+
+def test_the_numbers_of_a_long_text_are_counted_once(look: Look, system: Embedded) -> None:
+    """The browser goes through all of them for that after each change: for each line, 30,000 lines would take 6 s."""
+    system.client.create("grows", "steps: [echo x]\n")
+    with look("#/dags/grows?tab=spec", stored=PLAIN_EDITOR) as page:
+        editor, numbers = page.get_by_label("Spec of grows"), page.locator(".gutter > div")
+        expect(numbers).to_have_count(2)
+        page.evaluate(COUNTED)
+        for text, count in (("#\n" * 300, 301), ("", 1)):
+            editor.evaluate(PASTED, text)
+            expect(numbers).to_have_count(count)
+        assert page.evaluate("counted") < 100
+
+
+def test_whoever_logs_out_leaves_no_unsaved_text(chromium: Browser, guarded: DagwayProcess) -> None:
+    with watched(chromium, f"{origin(guarded)}/flows/#/dags", expected=("status of 401",), stored=PLAIN_EDITOR) as page:
+        page.add_init_script(UNASKED)
+        page.reload()
+        log_in(page, "admin", "correct horse")
+        expect(page.get_by_role("heading", name="DAGs", exact=True)).to_be_visible()
+        send(page, guarded, "dags", {"name": "left-behind", "spec": "steps: [echo first]\n"})
+        page.evaluate("location.hash = '#/dags/left-behind?tab=spec'")
+        editor, leave = page.get_by_label("Spec of left-behind"), page.get_by_role("button", name="Log out")
+        expect(editor).to_have_value("steps: [echo first]\n")
+        editor.fill("steps: [echo mine]\n")
+        page.reload()  # it is in the storage now
+        expect(editor).to_have_value("steps: [echo mine]\n")
+        leave.click()
+        dialog = page.get_by_role("dialog")
+        expect(dialog).to_contain_text("What you have not saved is lost: left-behind.")
+        dialog.get_by_role("button", name="Cancel").click()
+        expect(editor).to_have_value("steps: [echo mine]\n")
+        leave.click()
+        dialog.get_by_role("button", name="Log out").click()
+        expect(page.get_by_label("User name")).to_be_visible()
+        assert "echo mine" not in page.evaluate("JSON.stringify(sessionStorage)")
+        log_in(page, "admin", "correct horse")
+        expect(editor).to_have_value("steps: [echo first]\n")
+        leave.click()
+        expect(page.get_by_label("User name")).to_be_visible()

@@ -33,6 +33,18 @@ export const keep = (file, text, tag) => drafts.set(key(file), { text, tag });
 
 export const drop = (file) => drafts.delete(key(file));
 
+/** The keys of the person's texts, in all workspaces and at all servers. */
+const own = () => [...drafts.keys()].filter((each) => JSON.parse(each)[0] === session.user?.username);
+
+/** The files of these texts. */
+export const unsavedAnywhere = () => own().map((each) => JSON.parse(each).at(-1));
+
+/** Leave none of the person's texts to whoever sits here next. */
+export function dropAll() {
+  for (const each of own()) drafts.delete(each);
+  sessionStorage.removeItem(STORED);
+}
+
 /** The file has another name now. */
 export function rename(file, name) {
   if (!draft(file)) return;

@@ -108,8 +108,10 @@ class PlainEditor {
     const wrong = marked(this.errors);
     this.area.rows = Math.max(10, count + 1);
     const numbers = this.gutter.children;
-    while (numbers.length > count) numbers[count].remove();
-    while (numbers.length < count) this.gutter.append(h("div", {}, String(numbers.length + 1)));
+    // Counted here: after each change the browser would count all of them anew.
+    let shown = numbers.length;
+    for (; shown > count; shown -= 1) this.gutter.lastChild.remove();
+    for (; shown < count; shown += 1) this.gutter.append(h("div", {}, String(shown + 1)));
     // Only what differs is touched: a key must not cost more the more lines there are.
     for (const each of this.gutter.querySelectorAll(".wrong")) each.classList.remove("wrong");
     for (const line of wrong) numbers[line - 1]?.classList.add("wrong");

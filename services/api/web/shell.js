@@ -2,7 +2,9 @@
 
 import { ApiError, get, listeners, remote, send } from "./api.js";
 import { attention } from "./attention.js";
+import { ask } from "./dialog.js";
 import { h, patch } from "./dom.js";
+import { dropAll, unsavedAnywhere } from "./drafts.js";
 import { attempt, banner, toasts } from "./notice.js";
 import { here, to } from "./router.js";
 import { asksWho, may, mayChangeServer, session, settings } from "./session.js";
@@ -86,13 +88,17 @@ function turn() {
 }
 
 async function leave() {
-  if (settings.auth === "oidc") {
-    location.assign("oidc-logout");
-    return;
-  }
+  const texts = unsavedAnywhere();
   // Without an answer the login goes on, and this page must not look as if it had ended.
-  if (!await attempt(() => send("POST", "auth/logout"))) return;
-  listeners.unauthorized();
+  const act = async () => {
+    if (settings.auth !== "oidc") await send("POST", "auth/logout");
+    dropAll();
+  };
+  const next = () => (settings.auth === "oidc" ? location.assign("oidc-logout") : listeners.unauthorized());
+  if (texts.length > 0) {
+    const text = `What you have not saved is lost: ${texts.join(", ")}.`;
+    await ask({ title: "Log out?", text, confirm: "Log out", danger: true, act, next });
+  } else if (await attempt(act)) next();
 }
 
 /** Find out who is logged in; raises ApiError if a login is required and there is none. */
