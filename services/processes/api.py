@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["run_api_process"]
 
 _SPARE_S = 3
-"""How much longer than a command is waited for a gateway that ends goes on: requests still come in the first second."""
+"""A gateway that ends goes on for so much longer than a write waits: requests still come in the first second."""
 
 _log = logging.getLogger(__name__)
 
