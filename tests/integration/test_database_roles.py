@@ -52,10 +52,9 @@ def database_url(postgres_server: PostgresServer) -> str:
 
 
 @pytest.fixture
-def migrated_url(database_url: str) -> str:
-    """The superuser's URL of a database with the current schema."""
-    migrate(database_url)
-    return database_url
+def migrated_url(postgres_server: PostgresServer) -> str:
+    """The superuser's URL of a database with the current schema and the rights of a migration."""
+    return postgres_server.create_migrated_database()
 
 
 @pytest.fixture
