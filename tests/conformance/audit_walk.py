@@ -5,7 +5,7 @@ from typing import Any
 from shared.transport.base import COMMANDS, Outgoing
 from tests.conformance.audit_requests import Expected, Walk
 from tests.conformance.rest_live import Live
-from tests.harness.eventually import eventually
+from tests.harness.eventually import PATIENCE_S, eventually
 
 __all__ = ["walk_all"]
 
@@ -242,7 +242,7 @@ def _bulk(walk: Walk) -> None:
 
 
 def _dead_letters(walk: Walk) -> None:
-    walk.live.deps.transport.send(Outgoing(COMMANDS, b"no envelope", "poison")).result(30)
+    walk.live.deps.transport.send(Outgoing(COMMANDS, b"no envelope", "poison")).result(PATIENCE_S)
 
     def undecided() -> str:
         found = walk.live.get("/dead-letters", token=walk.tokens["admin"])["deadLetters"]

@@ -7,7 +7,7 @@ import pytest
 
 from shared.transport.base import COMMANDS, DEAD_LETTERS, Outgoing
 from tests.conformance.rest_live import Live
-from tests.harness.eventually import eventually
+from tests.harness.eventually import PATIENCE_S, eventually
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -32,7 +32,7 @@ def listed(live: Live, *message_ids: str) -> list[dict[str, Any]]:
 
 def test_a_poison_message_is_seen_returned_and_discarded(live: Live) -> None:
     transport = live.deps.transport
-    transport.send(Outgoing(COMMANDS, b"no envelope", "poison")).result(30)
+    transport.send(Outgoing(COMMANDS, b"no envelope", "poison")).result(PATIENCE_S)
 
     [letter] = listed(live, "poison")
     assert (letter["queue"], letter["messageType"], letter["size"]) == (COMMANDS.name, "", 11)

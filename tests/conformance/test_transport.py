@@ -16,7 +16,7 @@ from tests.conformance.transport_moves import (
     take_all,
     take_one,
 )
-from tests.harness.eventually import eventually
+from tests.harness.eventually import PATIENCE_S, eventually
 
 
 @pytest.mark.parametrize("durability", list(Durability))
@@ -24,7 +24,7 @@ def test_a_message_arrives_once_as_it_was_sent(transport: Transport, durability:
     route = fresh(durability)
     consumer = transport.consume([route], prefetch=10)
 
-    transport.send(Outgoing(route, b"\x00body\xff", "id-1")).result(30)
+    transport.send(Outgoing(route, b"\x00body\xff", "id-1")).result(PATIENCE_S)
 
     delivery = take_one(consumer)
     assert (delivery.body, delivery.message_id) == (b"\x00body\xff", "id-1")
@@ -50,9 +50,9 @@ def test_messages_keep_their_order_when_none_comes_back(transport: Transport) ->
 
 def test_a_send_to_a_route_nobody_declared_is_unroutable(transport: Transport) -> None:
     with pytest.raises(Unroutable):
-        transport.send(Outgoing(fresh(Durability.REPRODUCIBLE), b"x", "1")).result(30)
+        transport.send(Outgoing(fresh(Durability.REPRODUCIBLE), b"x", "1")).result(PATIENCE_S)
     with pytest.raises(Unroutable):
-        transport.send(Outgoing(fresh(), b"x", "1")).result(30)
+        transport.send(Outgoing(fresh(), b"x", "1")).result(PATIENCE_S)
 
 
 def test_reports_go_through_an_exchange_to_the_queue_of_their_name(transport: Transport) -> None:

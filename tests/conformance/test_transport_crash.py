@@ -11,6 +11,7 @@ from shared.errors import BrokerUnavailable, ConfigInvalid
 from shared.transport.base import COMMANDS, DELIVERY_LIMIT, EVENTS, HEARTBEATS, LOGS, Outgoing
 from shared.transport.embedded.transport import EmbeddedTransport
 from shared.transport.open import open_transport
+from tests.harness.eventually import PATIENCE_S
 
 _CHILD = """
 import sys
@@ -54,7 +55,7 @@ def test_an_orderly_end_marks_only_what_was_delivered(tmp_path: Path) -> None:
     first = EmbeddedTransport(tmp_path / "journal")
     consumer = first.consume([EVENTS], prefetch=1)
     for body in (b"1", b"2"):
-        first.send(Outgoing(EVENTS, body, "id")).result(30)
+        first.send(Outgoing(EVENTS, body, "id")).result(PATIENCE_S)
     consumer.take(1, 60)
     first.close()
 
@@ -68,7 +69,7 @@ def test_an_orderly_end_marks_only_what_was_delivered(tmp_path: Path) -> None:
 def test_a_message_that_kills_each_time_it_is_delivered_ends_as_a_dead_letter(tmp_path: Path) -> None:
     transport = EmbeddedTransport(tmp_path / "journal")
     consumer = transport.consume([EVENTS], prefetch=1)
-    transport.send(Outgoing(EVENTS, b"poison", "id")).result(30)
+    transport.send(Outgoing(EVENTS, b"poison", "id")).result(PATIENCE_S)
     for _ in range(DELIVERY_LIMIT):
         consumer.take(1, 60)[0].retry()
     assert len(consumer.take(1, 60)) == 1

@@ -13,7 +13,7 @@ from shared.errors import BrokerUnavailable, PublishUnconfirmed, Unroutable
 from shared.ids import new_token
 from shared.transport.base import HEARD, Durability, Exchange, Outgoing, Transport, tap_address
 from tests.conformance.transport_moves import SHORT_S, Open, fresh, is_unroutable, only_letter, put, take_all, take_one
-from tests.harness.eventually import eventually
+from tests.harness.eventually import PATIENCE_S, eventually
 
 
 def test_two_consumers_share_a_route(transport: Transport) -> None:
@@ -32,11 +32,11 @@ def test_a_request_is_accepted_and_answered(transport: Transport) -> None:
 
     asked = transport.request(Outgoing(route, b"question", "1"))
 
-    asked.accepted(30)
+    asked.accepted(PATIENCE_S)
     delivery = take_one(consumer)
     delivery.reply(b"answer")
     delivery.ack()
-    assert asked.reply(30) == b"answer"
+    assert asked.reply(PATIENCE_S) == b"answer"
 
 
 def test_each_asker_gets_its_own_answer_even_with_one_message_id(transport: Transport) -> None:
@@ -48,7 +48,7 @@ def test_each_asker_gets_its_own_answer_even_with_one_message_id(transport: Tran
         delivery.reply(b"re " + delivery.body)
         delivery.ack()
 
-    assert [each.reply(30) for each in asked] == [b"re 0", b"re 1", b"re 2", b"re 3", b"re 4"]
+    assert [each.reply(PATIENCE_S) for each in asked] == [b"re 0", b"re 1", b"re 2", b"re 3", b"re 4"]
 
 
 def test_many_replies_in_a_row_arrive_whole(transport: Transport) -> None:
@@ -61,14 +61,14 @@ def test_many_replies_in_a_row_arrive_whole(transport: Transport) -> None:
         delivery.reply(delivery.body)
         delivery.ack()
 
-    assert [each.reply(30) for each in asked] == bodies
+    assert [each.reply(PATIENCE_S) for each in asked] == bodies
 
 
 def test_an_abandoned_request_and_a_reply_nobody_asked_for_harm_nobody(transport: Transport) -> None:
     route = fresh()
     consumer = transport.consume([route], prefetch=10)
     abandoned = transport.request(Outgoing(route, b"question", "1"))
-    abandoned.accepted(30)
+    abandoned.accepted(PATIENCE_S)
     with pytest.raises(TimeoutError):
         abandoned.reply(0)
     put(transport, route, b"no question")
@@ -80,7 +80,7 @@ def test_an_abandoned_request_and_a_reply_nobody_asked_for_harm_nobody(transport
     second = transport.request(Outgoing(route, b"again", "2"))
     delivery = take_one(consumer)
     delivery.reply(b"fine")
-    assert second.reply(30) == b"fine"
+    assert second.reply(PATIENCE_S) == b"fine"
 
 
 def test_a_request_that_is_unroutable_is_neither_accepted_nor_answered(transport: Transport) -> None:
@@ -217,7 +217,7 @@ def test_after_close_everything_fails_at_once_and_nothing_hangs(transport: Trans
 
     assert not wait(futures, 60).not_done
     with pytest.raises(BrokerUnavailable):
-        asked.reply(30)
+        asked.reply(PATIENCE_S)
     for future in futures:
         assert isinstance(future.exception(), BrokerUnavailable | PublishUnconfirmed | None)
     assert isinstance(transport.send(Outgoing(route, b"x", "1")).exception(1), BrokerUnavailable)

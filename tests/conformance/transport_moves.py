@@ -15,7 +15,7 @@ from shared.transport.base import (
     Outgoing,
     Transport,
 )
-from tests.harness.eventually import eventually
+from tests.harness.eventually import PATIENCE_S, eventually
 
 Open = Callable[[], Transport]
 SHORT_S = 0.3
@@ -30,7 +30,7 @@ def fresh(
 
 def put(transport: Transport, route: BrokerQueue, *bodies: bytes) -> None:
     for accepted in [transport.send(Outgoing(route, body, body.decode())) for body in bodies]:
-        accepted.result(30)
+        accepted.result(PATIENCE_S)
 
 
 def take_one(consumer: Consumer) -> Delivery:
@@ -69,4 +69,4 @@ def give_back(transport: Transport, limit: int) -> int:
 
 
 def is_unroutable(transport: Transport, route: BrokerQueue) -> bool:
-    return isinstance(transport.send(Outgoing(route, b"y", "y")).exception(30), Unroutable)
+    return isinstance(transport.send(Outgoing(route, b"y", "y")).exception(PATIENCE_S), Unroutable)

@@ -10,7 +10,7 @@ import pytest
 from shared.transport.base import COMMANDS, Outgoing
 from shared.transport.embedded.transport import EmbeddedTransport
 from tests.harness.cluster import Embedded
-from tests.harness.eventually import free_port
+from tests.harness.eventually import PATIENCE_S, free_port
 from tests.harness.procs import DagwayProcess, refused
 
 AWAY = {"DAGWAY_DATABASE_URL": "postgresql://x@127.0.0.1:1/x", "DAGWAY_AMQP_URL": "amqp://127.0.0.1:1/"}
@@ -90,13 +90,13 @@ def test_a_process_that_cannot_start_returns_no_message(tmp_path: Path, taken: s
     journal = tmp_path / "transport.sqlite3"
     with closing(EmbeddedTransport(journal)) as transport:
         transport.consume([COMMANDS], prefetch=1).close()  # which creates the broker queue
-        transport.send(Outgoing(COMMANDS, b"{}", "c1")).result(30)
+        transport.send(Outgoing(COMMANDS, b"{}", "c1")).result(PATIENCE_S)
 
     for number in range(2):
         refused(tmp_path / str(number), "up", "--data-dir", str(tmp_path), "--port", taken)
 
     with closing(EmbeddedTransport(journal)) as transport:
-        (command,) = transport.consume([COMMANDS], prefetch=1).take(1, 30)
+        (command,) = transport.consume([COMMANDS], prefetch=1).take(1, PATIENCE_S)
         assert (command.body, command.redelivered) == (b"{}", False)
 
 

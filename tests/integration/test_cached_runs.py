@@ -26,7 +26,7 @@ from shared.store.writes.transaction import Store
 from shared.transport.base import EVENTS, Outgoing
 from shared.transport.embedded.transport import EmbeddedTransport
 from tests.harness.databases import migrated_sqlite
-from tests.harness.eventually import eventually
+from tests.harness.eventually import PATIENCE_S, eventually
 from tests.integration.two_schedulers import World, finished, started
 
 
@@ -327,7 +327,7 @@ def test_a_decision_on_a_cached_run_waits_for_the_run_before_it_locks_anything_e
         eventually(waits)
         # If the other transaction had locked the node before the run, the two would now wait for each other.
         tx.connection.execute(t.nodes.update().where(t.nodes.c.run_key == task.run_key).values(error=""))
-    reported.join(30)
+    reported.join(PATIENCE_S)
 
     assert world.statuses() == ["running", "not_started"]
     world.engine.dispose()

@@ -21,7 +21,7 @@ from shared.transport.base import COMMANDS, DeadLetter, DeadLetterDecision, Outg
 from shared.transport.embedded.transport import EmbeddedTransport
 from tests.conformance.transport_moves import give_back
 from tests.harness.databases import migrated_sqlite
-from tests.harness.eventually import eventually
+from tests.harness.eventually import PATIENCE_S, eventually
 
 REASON = "\x00 no envelope"
 
@@ -47,11 +47,11 @@ class Bench:
         return DeadLetterLoop(self.store, self.transport, utc_now, Turn(utc_now, name, 60))
 
     def bury(self, body: bytes, message_id: str) -> None:
-        self.transport.send(Outgoing(COMMANDS, body, message_id)).result(30)
+        self.transport.send(Outgoing(COMMANDS, body, message_id)).result(PATIENCE_S)
         self.bury_next()
 
     def bury_next(self) -> None:
-        [delivery] = self.consumer.take(1, 30)
+        [delivery] = self.consumer.take(1, PATIENCE_S)
         delivery.dead_letter(REASON)
 
     def look(self) -> bool:

@@ -10,7 +10,7 @@ from shared.contracts.control import StopAttempt
 from shared.contracts.events import AttemptFinished
 from shared.language.model import Secret, Step, StepCommand
 from tests.harness.counterparts import HttpCounterpart, certificate, silent_port
-from tests.harness.eventually import eventually
+from tests.harness.eventually import PATIENCE_S, eventually
 from tests.harness.worker_rig import Rig, task
 
 
@@ -182,7 +182,7 @@ def test_the_timeout_limits_the_whole_exchange_even_while_bytes_arrive(rig: Rig,
 
     assert (finished.outcome, finished.exit_code) == ("failed", 1)
     assert finished.error.endswith("http request timed out after 0.5s")
-    assert server.broken.wait(30)
+    assert server.broken.wait(PATIENCE_S)
 
 
 def test_the_step_timeout_ends_it_with_its_own_code(rig: Rig) -> None:
@@ -199,7 +199,7 @@ def test_a_stop_closes_the_connection(rig: Rig, server: HttpCounterpart) -> None
     rig.broadcast("worker.w1", StopAttempt(token="drip"))
 
     assert (rig.finished("drip").outcome, rig.finished("drip").exit_code) == ("aborted", -1)
-    assert server.broken.wait(30)
+    assert server.broken.wait(PATIENCE_S)
     assert rig.log(rig.finished("drip"), "stdout").startswith(b"200 OK\n")
 
 
@@ -343,7 +343,7 @@ def test_an_answer_is_printed_while_it_arrives_and_a_stop_ends_it(rig: Rig, serv
 
     finished: AttemptFinished = rig.finished("hang")
     assert finished.outcome == "aborted"
-    assert server.broken.wait(30)
+    assert server.broken.wait(PATIENCE_S)
 
 
 def test_an_endpoint_that_answers_later_is_retried(rig: Rig, server: HttpCounterpart) -> None:

@@ -42,7 +42,7 @@ _HANG_S = 20
 def pid_at(port: int, log: Path) -> int:
     """Return the id of the process that answers at a port."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=PATIENCE_S) as answer:
             return int(answer.read())
     except urllib.error.URLError as error:
         raise AssertionError(log.read_text()) from error

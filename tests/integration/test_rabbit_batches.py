@@ -61,7 +61,7 @@ def send(transport: RabbitTransport, route: BrokerQueue, *bodies: bytes) -> list
 
 def accepted(sent: list["Future[None]"]) -> None:
     for future in sent:
-        future.result(30)
+        future.result(PATIENCE_S)
 
 
 def waiting_at_broker(amqp_url: str, route: BrokerQueue) -> int:
@@ -129,7 +129,7 @@ def test_each_asker_gets_its_own_answer(transport: RabbitTransport, route: Broke
         delivery.reply(b"re " + delivery.body)
         delivery.ack()
 
-    assert [each.reply(30) for each in asked] == [f"re {n}".encode() for n in range(10)]
+    assert [each.reply(PATIENCE_S) for each in asked] == [f"re {n}".encode() for n in range(10)]
 
 
 def test_a_batch_is_redelivered_whole_unless_all_of_it_was_settled(
@@ -165,7 +165,7 @@ def test_one_message_of_a_batch_that_is_given_back_is_redelivered_alone(
     assert (again.body, again.redelivered) == (b"1", True)
     again.reply(b"late")
     again.ack()
-    assert asked[0].reply(30) == b"late"
+    assert asked[0].reply(PATIENCE_S) == b"late"
     assert consumer.take(1, SHORT_S) == []
 
 
@@ -215,7 +215,7 @@ def test_a_dead_batch_of_which_something_is_kept_is_taken_apart(transport: Rabbi
     parts = [BatchItem(name, "", name.encode()) for name in ("back", "gone", "here")]
     properties = dead_properties(route, "parcel", "why")
     properties.content_type = BATCH
-    transport._publisher.send_raw(DEAD_LETTERS.name, pack(parts), properties).result(30)
+    transport._publisher.send_raw(DEAD_LETTERS.name, pack(parts), properties).result(PATIENCE_S)
     wanted = {"back": DeadLetterDecision.RETURN, "gone": DeadLetterDecision.DISCARD}
     asked: list[str] = []
 

@@ -75,7 +75,7 @@ def test_sends_fail_at_once_while_the_broker_is_away_and_work_again_after(
     rabbit_server: RabbitServer, transport: RabbitTransport, route: BrokerQueue
 ) -> None:
     consumer = transport.consume([route], prefetch=10)
-    send(transport, route, b"before").result(30)
+    send(transport, route, b"before").result(PATIENCE_S)
     assert take_one(consumer).body == b"before"  # never settled: it must come back
 
     rabbit_server.stop()
@@ -83,7 +83,7 @@ def test_sends_fail_at_once_while_the_broker_is_away_and_work_again_after(
     took_s = []
     for _ in range(5):
         began = time.monotonic()
-        error = send(transport, route, b"lost").exception(30)
+        error = send(transport, route, b"lost").exception(PATIENCE_S)
         took_s.append(time.monotonic() - began)
         assert isinstance(error, BrokerUnavailable)
         assert not isinstance(error, PublishUnconfirmed)
@@ -101,7 +101,7 @@ def test_sends_fail_at_once_while_the_broker_is_away_and_work_again_after(
     again = take_one(consumer)
     assert (again.body, again.redelivered) == (b"before", True)
     again.ack()
-    send(transport, route, b"after").result(30)
+    send(transport, route, b"after").result(PATIENCE_S)
     assert take_one(consumer).body == b"after"
     assert consumer.connected_for_s > 0
 
@@ -121,7 +121,7 @@ def test_a_transport_opened_without_a_broker_works_once_there_is_one(
         eventually(lambda: consumer.connected_for_s > 0)
         eventually(lambda: transport.healthy)
 
-        send(transport, route, b"x").result(30)
+        send(transport, route, b"x").result(PATIENCE_S)
         assert take_one(consumer).body == b"x"
         eventually(lambda: _broadcast_heard(transport, heard))
     finally:
@@ -196,7 +196,7 @@ def test_a_blocking_broker_makes_sends_fail_soon_and_heals(
     rabbit_server: RabbitServer, transport: RabbitTransport, route: BrokerQueue
 ) -> None:
     consumer = transport.consume([route], prefetch=10)
-    send(transport, route, b"before").result(30)
+    send(transport, route, b"before").result(PATIENCE_S)
     rabbit_server.limit_memory("{absolute, 1}")
     try:
         failures = eventually(lambda: _failed(transport, route))
@@ -211,7 +211,7 @@ def test_a_blocking_broker_makes_sends_fail_soon_and_heals(
     finally:
         rabbit_server.limit_memory("0.6")
     eventually(lambda: transport.healthy)
-    send(transport, route, b"after").result(30)
+    send(transport, route, b"after").result(PATIENCE_S)
 
 
 def _failed(transport: Transport, route: BrokerQueue) -> BaseException:
@@ -229,7 +229,7 @@ def test_a_consumer_hears_again_after_the_broker_closed_its_channel(
     )
     with broker_setting(rabbit_server, setting.format(300, 1_500), setting.format(60_000, 1_800_000)):
         consumer = transport.consume([route], prefetch=1)
-        send(transport, route, b"held too long").result(30)
+        send(transport, route, b"held too long").result(PATIENCE_S)
         held = take_one(consumer)
 
         again = take_one(consumer)
@@ -237,7 +237,7 @@ def test_a_consumer_hears_again_after_the_broker_closed_its_channel(
         again.ack()
 
     assert (again.body, again.redelivered) == (b"held too long", True)
-    send(transport, route, b"next").result(30)
+    send(transport, route, b"next").result(PATIENCE_S)
     # Its new channel may be closed in the same way before the broker hears of the ack: then the message comes again.
     eventually(lambda: _next_body(consumer) == b"next")
 
@@ -255,7 +255,7 @@ def test_a_consumer_hears_again_after_its_queue_was_deleted(
 
     rabbit_server.delete_queue(amqp_url, route.name)
 
-    eventually(lambda: send(transport, route, b"x").exception(30) is None)
+    eventually(lambda: send(transport, route, b"x").exception(PATIENCE_S) is None)
     assert take_one(consumer).body == b"x"
 
 
@@ -264,10 +264,10 @@ def test_a_paused_consumer_stays_paused_across_a_reconnect(
 ) -> None:
     consumer = transport.consume([route], prefetch=1)
     consumer.pause()
-    send(transport, route, b"x").result(30)
+    send(transport, route, b"x").result(PATIENCE_S)
 
     rabbit_server.close_connections()
-    eventually(lambda: send(transport, route, b"y").exception(30) is None)
+    eventually(lambda: send(transport, route, b"y").exception(PATIENCE_S) is None)
 
     assert consumer.take(1, 0.5) == []
     consumer.resume()
@@ -279,7 +279,7 @@ def test_acks_that_waited_while_the_connection_was_lost_are_as_if_never_given(
     rabbit_server: RabbitServer, transport: RabbitTransport, route: BrokerQueue
 ) -> None:
     consumer = transport.consume([route], prefetch=10, acks_wait_s=60)
-    send(transport, route, b"1").result(30)
+    send(transport, route, b"1").result(PATIENCE_S)
     take_one(consumer).ack()
 
     rabbit_server.close_connections()
@@ -293,12 +293,12 @@ def test_a_question_whose_connection_is_lost_is_not_awaited_for_ever(
 ) -> None:
     transport.declare([route])
     asked = transport.request(Outgoing(route, b"question", "1"))
-    asked.accepted(30)
+    asked.accepted(PATIENCE_S)
 
     rabbit_server.close_connections()
 
     with pytest.raises(BrokerUnavailable):
-        asked.reply(30)
+        asked.reply(PATIENCE_S)
 
 
 @pytest.mark.usefixtures("_no_confirm_is_given_up")
@@ -306,7 +306,7 @@ def test_a_dead_letter_waits_unsettled_until_its_copy_is_safe(
     rabbit_server: RabbitServer, transport: RabbitTransport, route: BrokerQueue
 ) -> None:
     consumer = transport.consume([route], prefetch=1)
-    send(transport, route, b"bad").result(30)
+    send(transport, route, b"bad").result(PATIENCE_S)
     delivery = take_one(consumer)
     rabbit_server.limit_memory("{absolute, 1}")
     try:
@@ -325,7 +325,7 @@ def test_the_queue_of_dead_letters_is_made_again_when_it_was_deleted(
 ) -> None:
     consumer = transport.consume([route], prefetch=1)
     rabbit_server.delete_queue(amqp_url, DEAD_LETTERS.name)
-    send(transport, route, b"bad").result(30)
+    send(transport, route, b"bad").result(PATIENCE_S)
     take_one(consumer).dead_letter("unreadable")
 
     # As the loop of a scheduler asks.
@@ -382,5 +382,5 @@ def test_a_tap_whose_queue_was_deleted_begins_a_new_session(
     eventually(lambda: tap.session >= 2)
     send(transport, heartbeats, b"beat").result(60)
     assert heard.get(timeout=60) == b"beat"
-    eventually(lambda: send(transport, route, b"x").exception(30) is None)
+    eventually(lambda: send(transport, route, b"x").exception(PATIENCE_S) is None)
     assert take_one(consumer).body == b"x"

@@ -18,7 +18,7 @@ from shared.store.engine import open_engine, transaction
 from shared.store.writes.transaction import Store
 from tests.conformance.store_rows import add_run
 from tests.harness.databases import migrated_sqlite
-from tests.harness.eventually import eventually
+from tests.harness.eventually import PATIENCE_S, eventually
 
 LEASE_S = 600.0
 """Longer than a test takes: both schedulers stay live until the test says otherwise."""
@@ -83,4 +83,4 @@ def test_a_check_that_fails_does_not_end_the_loop(engine: Engine) -> None:
         eventually(lambda: len(tried) > 1)
     finally:
         stop.set()
-        thread.join(10)
+        thread.join(PATIENCE_S)

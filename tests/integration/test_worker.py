@@ -16,7 +16,7 @@ from shared.errors import PublishUnconfirmed
 from shared.language.model import Condition, Output, Secret
 from shared.transport.base import HEARTBEATS, Outgoing, task_queue, worker_queue
 from shared.transport.embedded.transport import EmbeddedTransport
-from tests.harness.eventually import eventually
+from tests.harness.eventually import PATIENCE_S, eventually
 from tests.harness.worker_rig import Rig, command, script, task
 
 
@@ -279,7 +279,7 @@ class Unsure(EmbeddedTransport):
         accepted = super().send(message)
         if not message.message_id.endswith(AttemptStarted.type) or self.said:
             return accepted
-        accepted.result(30)
+        accepted.result(PATIENCE_S)
         self.said = True
         unconfirmed: Future[None] = Future()
         unconfirmed.set_exception(PublishUnconfirmed("nobody knows"))

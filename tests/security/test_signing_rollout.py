@@ -98,7 +98,7 @@ def test_signing_and_new_keys_are_rolled_out_without_a_failed_request(cluster: C
             for process in cluster.processes:
                 if process not in cluster.gateways:
                     counted += _counted(process)
-                process.terminate(timeout_s=35)
+                process.terminate()
                 _set(stage, process)
                 cluster.start(process)
             # The stages follow each other faster than an operator's. The next one may refuse what waits for so long.
