@@ -12,6 +12,8 @@ from tests.ui.conftest import PLAIN_EDITOR, Look, running_cluster
 
 API = "**/api/v2/**"
 HEALTH = "**/api/v2/health"
+PATIENT = "AbortSignal.timeout = () => new AbortController().signal"
+"""Makes a page wait for answers without end."""
 
 
 def held(page: Page, url: str) -> list[Route]:
@@ -292,6 +294,41 @@ def test_a_slow_answer_is_announced_and_a_dialog_waits_for_what_it_changed(look:
         expect(main).not_to_have_attribute("aria-busy", "true")
         page.get_by_role("button", name="Resume").click()
         expect(page.get_by_text("Paused by")).to_have_count(0)
+
+
+def test_a_filter_does_not_wait_for_a_request_that_is_never_answered(look: Look, system: Deployment) -> None:
+    for name in ("never-1", "never-2"):
+        system.client.create(name, "steps: [echo x]\n")
+        system.client.start(name)
+    with look("#/runs?q=never-1") as page:
+        page.evaluate(PATIENT)
+        rows = page.locator("main tbody tr")
+        expect(rows).to_have_count(1)
+        held(page, "**/dag-runs?*search=never-1*")
+        with page.expect_request("**/dag-runs?*search=never-1*"):
+            page.evaluate("dispatchEvent(new HashChangeEvent('hashchange'))")
+        page.get_by_label("Part of a name or run id").fill("never-2")
+        expect(rows).to_contain_text("never-2")
+        expect(page.locator("main")).not_to_have_attribute("aria-busy", "true")
+
+
+def test_what_was_asked_before_an_outage_holds_up_nothing_after_it(look: Look, system: Deployment) -> None:
+    system.client.create("before-outage", "steps: [echo x]\n")
+    system.client.start("before-outage")
+    with look("#/runs?q=before-outage", expected=("ERR_FAILED",)) as page:
+        page.evaluate(PATIENT)
+        rows = page.locator("main tbody tr")
+        expect(rows).to_have_count(1)
+        dead: list[Route] = []
+        page.route("**/dag-runs?*", lambda route: route.fallback() if dead else dead.append(route))
+        with page.expect_request("**/dag-runs?*"):
+            page.evaluate("dispatchEvent(new HashChangeEvent('hashchange'))")
+        page.route(HEALTH, lambda route: route.abort())
+        expect(page.locator(".banner")).to_be_visible()
+        system.client.start("before-outage", "r2")
+        page.unroute(HEALTH)
+        expect(page.locator(".banner")).to_be_hidden()
+        expect(rows).to_have_count(2)
 
 
 def test_a_page_that_is_older_than_its_gateway_offers_to_load_it_again(look: Look) -> None:

@@ -92,11 +92,12 @@ async function refusal(response) {
   }
 }
 
-async function content(response) {
+async function content(response, signal) {
   try {
     const text = await response.text();
     return text ? JSON.parse(text) : {};
-  } catch {
+  } catch (error) {
+    if (signal?.aborted) throw error;
     throw new ApiError(0, "unreachable", "The connection to the gateway was lost during its answer");
   }
 }
@@ -104,7 +105,7 @@ async function content(response) {
 /** A header for a dialog's request: pressed twice, it is carried out once. */
 export const idempotencyKey = () => ({ "Idempotency-Key": `page-${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}` });
 
-export const get = async (where, query, signal) => content(await request("GET", where, { query, signal }));
+export const get = async (where, query, signal) => content(await request("GET", where, { query, signal }), signal);
 
 /** Send a change. If it is accepted but not recorded yet, the answer is `accepted` and has a `commandId`. */
 export async function send(method, where, body, headers) {

@@ -16,6 +16,7 @@ export class Page {
     this.place = place;
     this.top = top;
     this.ending = new AbortController();
+    this.asking = new AbortController();
     this.refreshes = [];
   }
 
@@ -23,8 +24,14 @@ export class Page {
     return this.ending.signal;
   }
 
+  /** For the requests of a load: aborted as soon as their answers are not wanted any more, because everything is loaded again. */
+  get wanted() {
+    return this.asking.signal;
+  }
+
   end() {
     this.ending.abort();
+    this.asking.abort();
   }
 
   /** Show this tree instead of what is shown. */
@@ -48,8 +55,10 @@ export class Page {
     return loop;
   }
 
-  /** Load everything again at once; what is under way may not show yet what was changed or chosen, so it does not count. */
+  /** Load everything again at once. What is under way may not show yet what was changed or chosen, or may never be answered. */
   async refresh() {
+    this.asking.abort();
+    if (!this.signal.aborted) this.asking = new AbortController();
     await Promise.all(this.refreshes.map((loop) => loop.run()));
   }
 

@@ -20,7 +20,7 @@ export function access(page) {
     // Users belong to the server, keys and webhooks to a workspace.
     const tabs = Object.keys(TABS).filter((each) => each !== "users" || mayChangeServer("admin"));
     const tab = tabs.includes(wanted) ? wanted : tabs[0];
-    const found = await get(SOURCES[tab], {}, page.signal);
+    const found = await get(SOURCES[tab], {}, page.wanted);
     const { create, table } = PARTS[tab](page, found);
     page.show(
       h("div", { class: "heading" }, h("h1", {}, "Access"), h("span", { class: "gap" }), create),

@@ -37,7 +37,7 @@ function called({ name, id, children }, node) {
 export async function readQuestions(page, state) {
   await Promise.all(unread(state).map(async (node) => {
     try {
-      const { content } = await get(`${place(state, node)}/log`, { stream: "stdout" }, page.signal);
+      const { content } = await get(`${place(state, node)}/log`, { stream: "stdout" }, page.wanted);
       const found = ASKED.exec(content.trimEnd());
       if (found) state.questions.set(key(node), found[1] ?? "");
     } catch (error) {

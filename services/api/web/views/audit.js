@@ -17,7 +17,7 @@ export function audit(page) {
   page.every(5000, async () => {
     const { actor, target, operation, outcome, from, until, cursor = "" } = page.place.query;
     const query = { actor, target, operation, outcome, from: moment(from), to: moment(until), cursor, limit: PER_PAGE };
-    const { entries, nextCursor } = await get("audit", query, page.signal);
+    const { entries, nextCursor } = await get("audit", query, page.wanted);
     page.show(h("div", { class: "heading" }, h("h1", {}, "Audit log")), filters(),
       entries.length ? table(entries) : h("div", { class: "empty" }, h("p", {}, "No entry matches."),
         Object.keys(page.place.query).length > 0 && h("p", {}, h("a", { href: "#/audit" }, "Show all"))),

@@ -20,14 +20,14 @@ export function compare(page) {
 /** Offer the other runs of the DAG, and go to the newest one before this. */
 function choose(page, name, id) {
   page.every(0, async () => {
-    const dagRuns = await newest(name, page.signal);
+    const dagRuns = await newest(name, page.wanted);
     const at = dagRuns.findIndex((run) => run.dagRunId === id);
     const other = dagRuns[at + 1] ?? dagRuns.find((run) => run.dagRunId !== id);
     // In the place of this address, so that "back" leads to where one came from.
     if (other) location.replace(to(["compare", name, other.dagRunId, name, id]));
     else {
       // A run that does not exist is refused.
-      await get(path`dag-runs/${name}/${id}`, {}, page.signal);
+      await get(path`dag-runs/${name}/${id}`, {}, page.wanted);
       page.show(h("h1", {}, `Compare ${name}`), h("div", { class: "empty" }, h("p", {}, "This DAG has no other run.")));
     }
   });
@@ -39,13 +39,13 @@ function show(page, ...places) {
   const read = async ([name, id]) => {
     const where = path`dag-runs/${name}/${id}`;
     const [{ dagRunDetails: run }, { outputs = {} }] = await Promise.all([
-      get(where, {}, page.signal), get(`${where}/outputs`, {}, page.signal)]);
+      get(where, {}, page.wanted), get(`${where}/outputs`, {}, page.wanted)]);
     return { run, outputs };
   };
   let sides = [];
   page.every(() => (sides.some(({ run }) => active(run.statusLabel)) ? RUNNING_MS : 0), async () => {
     const [name] = places[1];
-    const [others, ...found] = await Promise.all([newest(name, page.signal), ...places.map(read)]);
+    const [others, ...found] = await Promise.all([newest(name, page.wanted), ...places.map(read)]);
     sides = found;
     draw(page, sides, places, others);
   });

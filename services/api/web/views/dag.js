@@ -37,7 +37,7 @@ export function dag(page) {
     const { tab } = page.place.query;
     let details;
     try {
-      [details] = await Promise.all([get(where, {}, page.signal), parts[tab]?.load()]);
+      [details] = await Promise.all([get(where, {}, page.wanted), parts[tab]?.load()]);
       await parts[tab]?.follow?.(details);
       state.gone = false;
     } catch (error) {
@@ -50,7 +50,7 @@ export function dag(page) {
       return;
     }
     state.pause = details.paused
-      ? (await get("pauses", {}, page.signal)).pauses.find((each) => each.scope === "dag" && each.name === file) : null;
+      ? (await get("pauses", {}, page.wanted)).pauses.find((each) => each.scope === "dag" && each.name === file) : null;
     state.details = details;
     draw();
   });

@@ -21,14 +21,14 @@ export function dags(page) {
   page.title("DAGs");
   let tags = [];
   let typing;
-  get("dags/tags", {}, page.signal).then((answer) => { tags = answer.tags; page.refresh(); }, () => {});
 
-  page.every(3000, async () => {
+  const loop = page.every(3000, async () => {
     const { name, tag, faulty, sort = "name", page: number = 1 } = page.place.query;
-    const answer = await get("dags", { name, tag, faulty, sort, page: number, perPage: PER_PAGE }, page.signal);
+    const answer = await get("dags", { name, tag, faulty, sort, page: number, perPage: PER_PAGE }, page.wanted);
     page.show(heading(), filters(), unseen(answer.dags), answer.errors.map((each) => h("p", { class: "error", key: each }, each)),
       answer.dags.length ? table(answer.dags) : nothing(), pager(answer.pagination));
   });
+  get("dags/tags", {}, page.signal).then((answer) => { tags = answer.tags; loop.run(); }, () => {});
 
   const heading = () => h("div", { class: "heading" }, h("h1", {}, "DAGs"), h("span", { class: "gap" }),
     may("manager") && h("button", { type: "button", class: "primary", onclick: create }, "New DAG"));

@@ -22,7 +22,7 @@ export function deadLetters(page) {
   const selected = new Set();
 
   page.every(EVERY_MS, async () => {
-    const { deadLetters: list, more } = await get("dead-letters", {}, page.signal);
+    const { deadLetters: list, more } = await get("dead-letters", {}, page.wanted);
     draw(list, more);
   });
 

@@ -13,7 +13,7 @@ export function history(page, state) {
   return {
     async load() {
       [found, past] = await Promise.all([
-        get(`${state.where}/dag-runs`, {}, page.signal), get(`${state.where}/statistics`, {}, page.signal)]);
+        get(`${state.where}/dag-runs`, {}, page.wanted), get(`${state.where}/statistics`, {}, page.wanted)]);
     },
     draw() {
       if (!found) return null;

@@ -20,12 +20,12 @@ export function home(page) {
   let seen = null;
 
   page.every(3000, async () => {
-    seen = await get("overview", {}, page.signal);
+    seen = await get("overview", {}, page.wanted);
     attention.tell(seen.approvals.length);
     draw();
   });
   page.every(15_000, async () => {
-    day.take(await get("overview/timeline", {}, page.signal));
+    day.take(await get("overview/timeline", {}, page.wanted));
     draw();
   });
 

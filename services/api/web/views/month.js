@@ -13,10 +13,10 @@ export function month(page) {
   page.title("Calendar");
   page.every(15_000, async () => {
     const { month: wanted, day, outcome } = page.place.query;
-    const found = await get("calendar", { month: wanted }, page.signal);
+    const found = await get("calendar", { month: wanted }, page.wanted);
     const index = found.days.findIndex(({ date }) => date === day);
     const [since, before] = index < 0 ? [] : [found.days[index - 1]?.end ?? found.begin, found.days[index].end];
-    const { slots } = await get("slots", { since, before, outcome, limit: SHOWN }, page.signal);
+    const { slots } = await get("slots", { since, before, outcome, limit: SHOWN }, page.wanted);
     draw(found, slots, index < 0 ? "" : day);
   });
 

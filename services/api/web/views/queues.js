@@ -15,7 +15,7 @@ export function queues(page) {
 
   page.every(2000, async () => {
     const [{ queues: list, summary }, { pauses }, { pools: shared }] = await Promise.all([
-      get("queues", {}, page.signal), get("pauses", {}, page.signal), get("pools", {}, page.signal)]);
+      get("queues", {}, page.wanted), get("pauses", {}, page.wanted), get("pools", {}, page.wanted)]);
     const world = pauses.find((each) => each.scope === "global");
     page.show(
       h("div", { class: "heading" }, h("h1", {}, "Queues"),

@@ -47,11 +47,11 @@ export function run(page) {
   }
 
   const loop = page.every(pace, async () => {
-    const { dagRunDetails } = await get(base, {}, page.signal);
+    const { dagRunDetails } = await get(base, {}, page.wanted);
     state.run = dagRunDetails;
     if (dagRunDetails.nodes.some((node) => node.subRuns.length)) {
       const query = sub ? { parentSubDAGRunId: sub } : {};
-      const { subRuns } = await get(`${root}/sub-dag-runs`, query, page.signal);
+      const { subRuns } = await get(`${root}/sub-dag-runs`, query, page.wanted);
       state.children = new Map(subRuns.map((each) => [each.dagRunId, each]));
     }
     await Promise.all([tabContent(), stepAttempts(), openedRuns(), readQuestions(page, state)]);
@@ -99,9 +99,9 @@ export function run(page) {
 
   async function tabContent() {
     const { tab } = page.place.query;
-    if (tab === "outputs" && !sub) state.outputs = (await get(`${root}/outputs`, {}, page.signal)).outputs ?? {};
-    if (tab === "spec" && !sub) state.spec ??= (await get(`${root}/spec`, {}, page.signal)).spec;
-    if (tab === "events" && sub) state.log = (await get(`${base}/log`, { tail: 1000 }, page.signal)).content;
+    if (tab === "outputs" && !sub) state.outputs = (await get(`${root}/outputs`, {}, page.wanted)).outputs ?? {};
+    if (tab === "spec" && !sub) state.spec ??= (await get(`${root}/spec`, {}, page.wanted)).spec;
+    if (tab === "events" && sub) state.log = (await get(`${base}/log`, { tail: 1000 }, page.wanted)).content;
   }
 
   /** Read the sub-runs that are opened in the graph. */
@@ -110,7 +110,7 @@ export function run(page) {
     state.opened = new Map(await Promise.all(wanted.map(async ({ step, subRuns }) => {
       const runs = subRuns.map((each) => state.children.get(each.dagRunId) ?? { ...each, statusLabel: "not_started" });
       if (runs.length > 1) return [step.name, { runs }];
-      const { dagRunDetails } = await get(`${root}/sub-dag-runs/${encodeURIComponent(runs[0].dagRunId)}`, {}, page.signal);
+      const { dagRunDetails } = await get(`${root}/sub-dag-runs/${encodeURIComponent(runs[0].dagRunId)}`, {}, page.wanted);
       return [step.name, { id: runs[0].dagRunId, nodes: dagRunDetails.nodes }];
     })));
   }
@@ -118,9 +118,9 @@ export function run(page) {
   async function stepAttempts() {
     const { step, tab, view } = page.place.query;
     // One more of each step than are drawn: the picture says if it leaves some out.
-    if (view === "gantt") state.every = (await get(`${base}/attempts`, { limit: BARS + 1 }, page.signal)).attempts;
+    if (view === "gantt") state.every = (await get(`${base}/attempts`, { limit: BARS + 1 }, page.wanted)).attempts;
     const known = step && !tab && allNodes().some((node) => node.step.name === step && node.startedAt);
-    state.attempts = known ? await newestAttempts(base, step, state.find.mostAttempts, page.signal) : [];
+    state.attempts = known ? await newestAttempts(base, step, state.find.mostAttempts, page.wanted) : [];
   }
 
   function draw() {

@@ -29,7 +29,7 @@ export function runs(page) {
     const filter = { name, search, tag, startedBy, status };
     const query = dated ? { ...filter, fromDate: unix(from), toDate: unix(until) } : { ...filter, limit: PER_PAGE };
     const where = dated ? "dag-runs" : `dag-runs?cursor=${encodeURIComponent(cursor)}`;
-    const answer = await get(where, query, page.signal);
+    const answer = await get(where, query, page.wanted);
     found = { cursor, next: answer.nextCursor, backTo: answer.searchedBackTo, more: dated && answer.dagRuns.length > MOST_BY_DATE,
       list: answer.dagRuns.slice(0, dated ? MOST_BY_DATE : PER_PAGE) };
     draw();

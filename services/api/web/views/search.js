@@ -8,7 +8,7 @@ export function search(page) {
   page.title("Search");
   page.every(0, async () => {
     const { q = "" } = page.place.query;
-    const { results, errors } = q ? await get("dags/search", { q }, page.signal) : { results: [], errors: [] };
+    const { results, errors } = q ? await get("dags/search", { q }, page.wanted) : { results: [], errors: [] };
     page.show(
       h("div", { class: "heading" }, h("h1", {}, "Search")),
       h("form", { class: "filters", role: "search", onsubmit: find },

@@ -9,7 +9,7 @@ import { ago } from "../time.js";
 export function secrets(page) {
   page.title("Secrets");
   page.every(5000, async () => {
-    const { secrets: list, keyId } = await get("secrets", {}, page.signal);
+    const { secrets: list, keyId } = await get("secrets", {}, page.wanted);
     page.show(
       h("div", { class: "heading" }, h("h1", {}, "Secrets"), h("span", { class: "gap" }),
         keyId && h("button", { type: "button", class: "primary", onclick: () => store() }, "New secret")),

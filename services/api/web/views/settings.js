@@ -19,8 +19,8 @@ export function settings(page) {
 
   page.every(EVERY_MS, async () => {
     const { of: wanted } = page.place.query;
-    if (wanted in KINDS && wanted !== "gateway") return showReported(wanted, await get(`settings/${wanted}`, {}, page.signal));
-    list ??= (await get("settings", {}, page.signal)).settings;
+    if (wanted in KINDS && wanted !== "gateway") return showReported(wanted, await get(`settings/${wanted}`, {}, page.wanted));
+    list ??= (await get("settings", {}, page.wanted)).settings;
     const { q = "", all } = page.place.query;
     const words = q.toLowerCase();
     const shown = list.filter((each) => (all !== "no" || each.source !== "default")

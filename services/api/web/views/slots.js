@@ -26,12 +26,12 @@ export function slots(page, state) {
     load: async () => {
       const { outcome, month: wanted, day } = page.place.query;
       // During a rollout a gateway may not have it yet.
-      month = await get(`${state.where}/calendar`, { month: wanted }, page.signal).catch((error) => {
+      month = await get(`${state.where}/calendar`, { month: wanted }, page.wanted).catch((error) => {
         if (error.status !== 404) throw error;
       });
       // The list goes back from the end of the chosen day.
       const before = month?.days.find(({ date }) => date === day)?.end;
-      found = await get(`${state.where}/slots`, { outcome, before, limit: 100 }, page.signal);
+      found = await get(`${state.where}/slots`, { outcome, before, limit: 100 }, page.wanted);
     },
     draw: () => h("div", {},
       month && ((state.details?.dag.schedule ?? []).length > 0 || month.days.some((day) => day.fired || day.skipped || day.missed))

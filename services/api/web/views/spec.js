@@ -101,8 +101,8 @@ class SpecView {
   }
 
   /** Return the text as it is saved, with its errors and its tag. */
-  async stored() {
-    const response = await request("GET", `${this.state.where}/spec`, { signal: this.page.signal });
+  async stored(signal = this.page.signal) {
+    const response = await request("GET", `${this.state.where}/spec`, { signal });
     const { spec: text, errors } = await response.json();
     // As an editor has it, with LF at the end of each line.
     return { text: text.replace(/\r\n?/g, "\n"), errors, tag: response.headers.get("ETag") ?? "" };
@@ -121,7 +121,7 @@ class SpecView {
     // It is not read yet, or accepted and not saved yet; or a remote node answers that does not tell.
     if (!this.base || !specHash || (!this.tag && known === this.replaced)) return;
     // The text may be large, so it is read only if it is another one.
-    const now = this.tag === known ? this : await this.stored();
+    const now = this.tag === known ? this : await this.stored(this.page.wanted);
     // It was saved here meanwhile.
     if (this.ended || this.saving || this.saved !== saved) return;
     // What was accepted is saved now, unless somebody else's text is there: then that is asked about.

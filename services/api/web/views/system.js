@@ -14,7 +14,7 @@ export function system(page) {
   page.title("System");
   page.every(2000, async () => {
     const [{ workers }, { schedulers }, health] = await Promise.all([
-      get("workers", {}, page.signal), get("services/scheduler", {}, page.signal), healthOf(page)]);
+      get("workers", {}, page.wanted), get("services/scheduler", {}, page.wanted), healthOf(page)]);
     page.show(
       h("div", { class: "heading" }, h("h1", {}, "System"), h("span", { class: "gap" }),
         mayChangeServer("admin") && h("a", { class: "button", href: to(["dead-letters"]) }, "Dead letters")),
@@ -32,7 +32,7 @@ export function system(page) {
 }
 
 /** What the gateway says of itself, also if it is not healthy: then it answers with an error. */
-const healthOf = (page) => get("health", {}, page.signal).catch((error) => {
+const healthOf = (page) => get("health", {}, page.wanted).catch((error) => {
   if (!error.body?.version) throw error;
   return error.body;
 });

@@ -24,8 +24,8 @@ export function versions(page, state) {
     async load() {
       const { version } = page.place.query;
       [{ versions: list }, diff] = await Promise.all([
-        get(`${state.where}/versions`, {}, page.signal),
-        version ? get(`${state.where}/versions/${encodeURIComponent(version)}/diff`, {}, page.signal) : null,
+        get(`${state.where}/versions`, {}, page.wanted),
+        version ? get(`${state.where}/versions/${encodeURIComponent(version)}/diff`, {}, page.wanted) : null,
       ]);
     },
     draw: () => h("div", { class: diff ? "split" : "" },

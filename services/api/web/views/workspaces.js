@@ -20,7 +20,7 @@ const QUOTAS = [
 export function workspaces(page) {
   page.title("Workspaces");
   page.every(EVERY_MS, async () => {
-    const { workspaces: list } = await get("workspaces", {}, page.signal);
+    const { workspaces: list } = await get("workspaces", {}, page.wanted);
     const others = list.filter(({ name }) => name !== "default");
     page.show(
       h("div", { class: "heading" }, h("h1", {}, "Workspaces"), h("span", { class: "gap" }),
@@ -75,7 +75,7 @@ export function workspacePage(page) {
   page.title(name);
 
   page.every(EVERY_MS, async () => {
-    const { workspace, members, used } = await get(where, {}, page.signal);
+    const { workspace, members, used } = await get(where, {}, page.wanted);
     page.show(
       h("div", { class: "heading" }, h("h1", {}, name), h("span", { class: "gap" }), enter(name),
         h("button", { type: "button", onclick: () => edit(workspace) }, "Edit"),
