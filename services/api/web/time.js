@@ -39,12 +39,14 @@ export function ago(text) {
 }
 
 /** How long something took, or has taken so far: by its times, or by `durationMs`, which is exact. */
-export function took({ startedAt, finishedAt, durationMs }) {
+export function took({ startedAt, finishedAt, durationMs, statusLabel }) {
   if (none(startedAt)) return "";
-  if (durationMs) return span(durationMs / 1000);
-  const end = none(finishedAt) ? now() : Date.parse(finishedAt);
+  // A run that waits for a person has the time at which its last step ended, but for people it goes on.
+  const goesOn = none(finishedAt) || statusLabel === "waiting";
+  if (durationMs && !goesOn) return span(durationMs / 1000);
+  const end = goesOn ? now() : Date.parse(finishedAt);
   const seconds = Math.max(0, (end - Date.parse(startedAt)) / 1000);
-  return span(none(finishedAt) ? Math.floor(seconds) : seconds);
+  return span(goesOn ? Math.floor(seconds) : seconds);
 }
 
 /** Seconds as `850 ms`, `1.2 s`, `12 s`, `3 min 05 s`, `2 h 10 min`, `4 d 3 h`; `coarse` leaves the smaller unit out. */
