@@ -19,6 +19,15 @@ UNCOVERED = """(each) => {
 SIZES = pytest.mark.parametrize("size", [PHONE, (900, 600), (1050, 600)], ids=["phone", "tablet", "laptop"])
 
 
+def test_the_one_step_of_a_run_is_drawn(look: Look, system: Embedded) -> None:
+    system.client.create("one-box", "steps: [{name: only, command: echo x}]\n")
+    system.client.start("one-box")
+    system.client.until("succeeded", "one-box")
+    with look("#/runs/one-box/r1") as page:
+        expect(page.get_by_role("button", name="Graph", pressed=True)).to_be_visible()
+        expect(page.locator(".graph").get_by_role("link", name="only: succeeded")).to_be_visible()
+
+
 def test_a_handler_has_no_buttons_that_fail(look: Look, system: Embedded) -> None:
     system.client.create("handled", "handlerOn: {exit: {command: echo bye}}\nsteps: [{name: a, command: exit 3}]\n")
     system.client.start("handled")

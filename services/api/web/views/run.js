@@ -205,7 +205,7 @@ export function run(page) {
         h("button", { type: "button", "aria-pressed": String(kind === shape), onclick: () => stay({ view: kind === "graph" ? "" : kind }) },
           { graph: "Graph", gantt: "Gantt" }[kind]))),
       shape === "gantt" ? gantt(state.every, state.run.runAttempt ?? 1, (changes) => place({ ...NO_LOG, ...changes }))
-        : whole.length > 1 && picture.draw(whole, chosen),
+        : whole.length > 0 && picture.draw(whole, chosen),
       h("div", { key: "steps", class: node ? "split" : "" },
         stepList(state, allNodes(), chosen, (changes) => place({ ...NO_LOG, ...changes }), () => draw()),
         node && stepPanel(page, state, node, (changes) => place({ ...NO_LOG, ...changes }), () => draw()))];
