@@ -331,6 +331,28 @@ def test_what_was_asked_before_an_outage_holds_up_nothing_after_it(look: Look, s
         expect(rows).to_have_count(2)
 
 
+def test_a_log_goes_on_after_an_outage_in_which_its_request_was_lost(
+    look: Look, system: Deployment, tmp_path: Path
+) -> None:
+    hold = f"until test -e {tmp_path / 'open'}; do sleep 0.05; done"
+    system.client.create("lost-log", f"steps: [{{name: s, command: 'echo before; {hold}; echo after'}}]\n")
+    system.client.start("lost-log")
+    with look("#/runs/lost-log/r1?step=s", expected=("ERR_FAILED",)) as page:
+        page.evaluate(PATIENT)
+        log = page.get_by_role("log")
+        expect(log).to_contain_text("before")
+        dead: list[Route] = []
+        page.route("**/steps/s/log?*", lambda route: route.fallback() if dead else dead.append(route))
+        page.wait_for_event("request", lambda request: "/steps/s/log?" in request.url)
+        page.route(HEALTH, lambda route: route.abort())
+        expect(page.locator(".banner")).to_be_visible()
+        (tmp_path / "open").touch()
+        system.client.until("succeeded", "lost-log")
+        page.unroute(HEALTH)
+        expect(page.locator(".banner")).to_be_hidden()
+        expect(log).to_have_text("before\nafter\n")
+
+
 def test_a_page_that_is_older_than_its_gateway_offers_to_load_it_again(look: Look) -> None:
     with look("#/dags") as page:
         banner = page.locator(".banner")

@@ -22,12 +22,12 @@ const NEAR_PX = 300;
 const GUTTER_PX = 68;
 
 /**
- * An element that shows the log at `where` of the API, or of one `attempt` only; `live()` tells whether more is to come. Of
+ * An element of `page` that shows the log at `where` of the API, or of one `attempt` only; `live()` tells whether more is to come. Of
  * several streams it shows the `first`, or `instead` if nothing was written to that one.
  */
-export function log({ where, attempt, name, live, streams, first, instead }) {
+export function log({ page, where, attempt, name, live, streams, first, instead }) {
   return h("section", { class: "log", key: `log ${where} ${attempt ?? ""}`, "aria-label": `Log of ${name}`,
-    mount: (root) => new LogView(root, { where, attempt, name, live, streams, first, instead }).begin() });
+    mount: (root) => new LogView(root, { page, where, attempt, name, live, streams, first, instead }).begin() });
 }
 
 const streamOf = (streams, name) => (streams ?? []).includes(name);
@@ -194,7 +194,7 @@ class LogView {
     const { stream, turn } = this;
     const wasLive = this.live();
     try {
-      const answer = await get(this.where, { ...query, stream, attempt: this.attempt });
+      const answer = await get(this.where, { ...query, stream, attempt: this.attempt }, this.page.wanted);
       if (this.ended || turn !== this.turn) return;
       if (answer.totalLines < this.next - 1) {
         // A new attempt began the log anew.
@@ -210,8 +210,10 @@ class LogView {
       this.done = !wasLive && this.next > this.total;
       this.draw();
     } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
       if (this.ended || turn !== this.turn) return;
+      // The page loads everything again.
+      if (error.name === "AbortError") return this.step(query, use);
+      if (!(error instanceof ApiError)) throw error;
       this.say(error.message);
       this.draw();
     }

@@ -42,7 +42,7 @@ export function stepPanel(page, state, node, place, changed) {
       state.find.mostAttempts += MOST_ATTEMPTS;
       page.refresh();
     } }),
-    log({ where, attempt, name: step.name, live, streams: ["stdout", "stderr"], first: node.statusLabel === "failed" ? "stderr" : "stdout",
+    log({ page, where, attempt, name: step.name, live, streams: ["stdout", "stderr"], first: node.statusLabel === "failed" ? "stderr" : "stdout",
       instead: "stdout" }));
 }
 
