@@ -4,16 +4,19 @@ import base64
 import logging
 import re
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from services.worker.inputs.sealing import Sealer
+from services.worker.inputs.secret_values import SecretResolver
+from shared.contracts.control import StopAttempt
 from shared.contracts.signing_keys import SharedKey
 from shared.language import connections
 from shared.language.load import load
-from shared.language.model import Condition, LogOutput, Output, RetryPolicy, Secret
+from shared.language.model import Condition, Dag, LogOutput, Output, RetryPolicy, Secret
 from tests.harness.worker_rig import Rig, command, task
 
 DOCS = Path(__file__).parents[2] / "docs" / "secrets.md"
@@ -87,6 +90,43 @@ def test_an_exception_of_a_provider_is_reported(rig: Rig, aws: None) -> None:
     assert finished.error == 'failed to resolve secret "T": aws: You must specify a region.'
     missing = rig.run(task(command("true"), secrets=(Secret(name="T", provider="aws", key="k"),)))
     assert missing.error == "failed to resolve secret \"T\": aws: there is no secret 'k'"
+
+
+class _Silent(SecretResolver):
+    """Asks a provider that does not answer before it is ``released``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.released = threading.Event(), threading.Event()
+
+    def resolve(self, *_: object, **__: object) -> dict[str, str]:
+        self.asked.set()
+        self.released.wait()
+        return {}
+
+
+@pytest.mark.parametrize("kind", ["step", "prepare"])
+@pytest.mark.parametrize("end", ["stop", "shutdown"])
+def test_a_step_ends_while_a_provider_does_not_answer(tmp_path: Path, kind: str, end: str) -> None:
+    secrets, silent = (Secret(name="T", provider="vault", key="k"),), _Silent()
+    dag = Dag(name="d", secrets=secrets).model_dump(mode="json")
+    options = {"prepare": {"dag": dag, "given": ""}} if kind == "prepare" else {}
+    try:
+        with Rig(tmp_path, resolver=silent) as rig:
+            rig.give(task(command("touch ran"), token="t", secrets=secrets, kind=kind, options=options))
+            assert silent.asked.wait(60)
+
+            if end == "stop":
+                rig.broadcast("worker.w1", StopAttempt(token="t"))
+            else:
+                rig.worker.stop()
+
+            finished = rig.finished("t")
+            assert (finished.outcome, finished.exit_code) == ("aborted" if end == "stop" else "broken", -1)
+            assert finished.shutdown == (end == "shutdown")
+            assert not rig.work_dir().joinpath("ran").exists()
+    finally:
+        silent.released.set()
 
 
 # Each piece is a write of its own, and there is time for the worker to read in between.

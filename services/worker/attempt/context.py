@@ -13,7 +13,9 @@ from services.worker.inputs.secret_values import SecretResolver
 from services.worker.inputs.workspace import Workspace
 from services.worker.output.files import LogPaths, OutputFiles, log_paths
 from services.worker.output.log_shipper import AttemptLogs
+from services.worker.process.outcome import Result, classify
 from services.worker.process.supervisor import StopRequest
+from services.worker.process.until_stopped import until_stopped
 from shared.clock import utc_now
 from shared.contracts.tasks import PREPARE, STEP, Task
 from shared.tracing import SpanContext
@@ -49,6 +51,12 @@ class AttemptContext:
         """Add a line to this worker's log of the run."""
         if self.files is not None:
             self.files.note(f"{utc_now().isoformat()[:19]}Z {self.task.step.name}: {text}")
+
+    def failure(self) -> Result:
+        """Return the result of an attempt that has an ``error``. A stop wins, as over everything else."""
+        if self.stop.kind is not None:
+            return classify(None, name=self.task.step.name, interrupted=self.stop.kind)
+        return Result("broken", 1, self.error)
 
     def close(self) -> None:
         """Close the log files."""
@@ -89,7 +97,8 @@ class Preparation:
                 # Handlers and mails run without a missing secret: it may be what they report.
                 folder, complete = self._workspace.dag_folder(task), task.kind == STEP
                 reach, home = self._workspace.reach(task), self._workspace.home(task)
-                context.inputs = prepare_inputs(
+                find = partial(
+                    prepare_inputs,
                     task,
                     folder,
                     resolver=self._resolver,
@@ -98,5 +107,7 @@ class Preparation:
                     reach=reach,
                     home=home,
                 )
+                # A provider of secrets may not answer.
+                context.inputs = until_stopped(context.stop, find) if task.secrets else find()
         except Exception as error:  # noqa: BLE001 - any error becomes the outcome
             context.error = str(error) or type(error).__name__

@@ -244,7 +244,7 @@ class TaskHandler:
 
         try:
             if context.error:
-                attempt = AttemptResult(Result("broken", 1, context.error))
+                attempt = AttemptResult(context.failure())
             elif files is None or inputs is None:
                 attempt = self._runner.prepare(task, stop, context.passed)
             else:

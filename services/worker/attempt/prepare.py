@@ -6,6 +6,8 @@ First the DAG's env and params: their back-quoted commands run here and see this
 checked again.
 """
 
+from functools import partial
+
 from services.worker.inputs.conditions import check_each
 from services.worker.inputs.environment import (
     build_environment,
@@ -24,6 +26,7 @@ from services.worker.process.jq_filter import run_filter_in
 from services.worker.process.outcome import Result
 from services.worker.process.shells import condition_shell
 from services.worker.process.supervisor import Supervisor
+from services.worker.process.until_stopped import until_stopped
 from shared.contracts.prepared import PreparedValues
 from shared.contracts.tasks import PREPARE, Task
 from shared.errors import InvalidInput
@@ -113,7 +116,9 @@ def _check(
     if not dag.preconditions and not dag.secrets:
         return [], ""
     folder, reach, home = workspace.dag_folder(task), workspace.reach(task), workspace.home(task)
-    inputs = prepare_inputs(task, folder, resolver=resolver, passed=passed, reach=reach, home=home)
+    find = partial(prepare_inputs, task, folder, resolver=resolver, passed=passed, reach=reach, home=home)
+    # A provider of secrets may not answer.
+    inputs = until_stopped(supervisor.stop, find) if task.secrets else find()
     if not dag.preconditions:
         return [], ""
     masker = Masker(inputs.hidden)

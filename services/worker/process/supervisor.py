@@ -155,6 +155,9 @@ class Supervisor:
 
     def classify(self, ended: ProcessExit | None, *, name: str, command: int = 0, stderr_tail: str = "") -> Result:
         """Return the result of step ``name`` from the exit of its last process; see ``outcome.classify``."""
+        if ended is None:
+            # What was interrupted may have been no process, such as the wait for a secret.
+            self._must_end()
         return classify(
             ended,
             name=name,
