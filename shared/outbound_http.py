@@ -19,6 +19,13 @@ class OutboundDenied(InvalidInput):
     """The policy denies the address that a request would go to. Nothing was sent."""
 
 
+class _UndrainedResponse(urllib3.HTTPResponse):
+    """Is closed before a retry. The library would read its body into the memory, and a body may have no end."""
+
+    def drain_conn(self) -> None:
+        self.close()
+
+
 def outbound_pool(
     policy: OutboundPolicy, *, connected: Callable[[socket.socket], object] = lambda _socket: None, **options: Any
 ) -> urllib3.PoolManager:
@@ -29,6 +36,12 @@ def outbound_pool(
     """
 
     class Checked:
+        def getresponse(self) -> Any:
+            response = super().getresponse()  # type: ignore[misc]
+            # The library does not let its callers choose this class.
+            response.__class__ = _UndrainedResponse
+            return response
+
         def _new_conn(self) -> Any:
             host: str = self.host  # type: ignore[attr-defined]
             _refuse_name(host, policy)

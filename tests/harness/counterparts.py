@@ -12,7 +12,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from email import message_from_bytes
 from email.message import Message
 from pathlib import Path
@@ -118,6 +118,18 @@ class _Handler(QuietHandler):
         """Answer with an error until the request has arrived ``rest`` times."""
         tries = sum(one["path"].startswith("/flaky") for one in self.counterpart.requests)
         self._answer(503 if tries < int(rest) else 200, b"at last")
+
+    def _do_overloaded(self, _: str, __: dict[str, Any]) -> None:
+        """Answer the first request with an error whose body has no end."""
+        if len(self.counterpart.requests) == 1:
+            self.send_response(503)
+            self.end_headers()
+            self.close_connection = True
+            with suppress(OSError):
+                while not self.counterpart.closing.is_set():
+                    self.wfile.write(bytes(65536))
+        else:
+            self._answer(200, b"at last")
 
     def _do_drip(self, _: str, __: dict[str, Any]) -> None:
         """Send a byte every now and then, without end, so that no single read times out."""

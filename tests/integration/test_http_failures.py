@@ -28,3 +28,9 @@ def test_an_error_says_what_failed_in_plain_words(rig: Rig, server: HttpCounterp
     assert errors[1].startswith("the name no.such.host.invalid cannot be resolved: ")
     assert errors[2] == "the server closed the connection without an answer"
     assert errors[3] == "the body ended early: 3 bytes came, 7 more were announced"
+
+
+def test_before_a_retry_the_body_of_an_error_is_not_read(rig: Rig, server: HttpCounterpart) -> None:
+    finished = rig.run(task(http("GET", f"{server.url}/overloaded/", silent=True, retries=1, timeout=20)))
+
+    assert (finished.outcome, rig.log(finished, "stdout")) == ("succeeded", b"at last"), finished.error
