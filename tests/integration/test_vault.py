@@ -132,6 +132,15 @@ def test_a_server_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch) -> None
         Vault(VaultSettings("http://127.0.0.1:1", token="s.root")).read("a", {})
 
 
+def test_an_answer_without_end_fails_before_it_fills_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vault_module, "_MOST_BYTES", 1000)
+    with (
+        JsonServer(lambda *_: (200, {"data": {"data": {"value": "x" * 1000}}})) as server,
+        pytest.raises(SecretMissing, match=f"the answer of {server.address} is larger than 1000 bytes"),
+    ):
+        Vault(VaultSettings(server.address, token="s.root")).read("a", {})
+
+
 def test_a_step_gets_its_value_and_no_report_has_it(server: SmallVault | RealVault, tmp_path: Path) -> None:
     resolver = SecretResolver(vault=Vault(VaultSettings(server.address, token=server.token)))
     step = command(f'echo "got $T"; test "$T" = "{VALUE}" && echo right')

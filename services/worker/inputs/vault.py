@@ -17,6 +17,7 @@ import urllib3
 
 from services.worker.inputs.secret_provider import SecretMissing
 from shared.foreign_json import read_json
+from shared.outbound_http import outbound_pool
 
 __all__ = ["Vault", "VaultSettings"]
 
@@ -27,6 +28,8 @@ _RETRIES = urllib3.Retry(
     total=3, redirect=0, backoff_factor=0.2, status_forcelist=(412, 429, 472, 473, 500, 502, 503), allowed_methods=None,
     raise_on_status=False, raise_on_redirect=False, respect_retry_after_header=False,
 )  # fmt: skip
+_MOST_BYTES = 8 << 20
+"""The largest answer. It is held in memory; Vault itself stores no secret of more than 1 MiB by default."""
 _USED = 2 / 3
 """The part of a login's lease after which the worker logs in anew."""
 _YOUNG_S = 60.0
@@ -62,8 +65,8 @@ class Vault:
         self._lock = threading.Lock()
         self._login: _Login | None = None
         ca = None if settings.ca_file is None else str(settings.ca_file)
-        self._pool = urllib3.PoolManager(
-            timeout=_WAIT, retries=_RETRIES, maxsize=8, cert_reqs="CERT_REQUIRED", ca_certs=ca
+        self._pool = outbound_pool(
+            "any", timeout=_WAIT, retries=_RETRIES, maxsize=8, cert_reqs="CERT_REQUIRED", ca_certs=ca
         )
 
     def read(self, key: str, options: Mapping[str, str]) -> str:
@@ -139,7 +142,11 @@ class Vault:
         headers |= {"X-Vault-Token": token} if token else {}
         headers |= {"X-Vault-Namespace": settings.namespace} if settings.namespace else {}
         try:
-            response = self._pool.request(method, f"{settings.address}/v1/{path}", headers=headers, json=body)
+            response = self._pool.request(
+                method, f"{settings.address}/v1/{path}", headers=headers, json=body, preload_content=False
+            )
+            data = response.read(_MOST_BYTES + 1)
+            response.close() if len(data) > _MOST_BYTES else response.release_conn()
         except (urllib3.exceptions.HTTPError, OSError) as error:
             # The error's own text can be long, and names the whole URL.
             reason = getattr(error, "reason", error)
@@ -148,8 +155,10 @@ class Vault:
             ) from error
         if response.get_redirect_location():
             raise SecretMissing(f"vault: {settings.address} redirects requests: set the address of a node that answers")
+        if len(data) > _MOST_BYTES:
+            raise SecretMissing(f"vault: the answer of {settings.address} is larger than {_MOST_BYTES} bytes")
         try:
-            answer = read_json(response.data)
+            answer = read_json(data)
         except ValueError:
             answer = None
         return response.status, answer if isinstance(answer, dict) else {}
