@@ -313,6 +313,7 @@ def test_a_refusal_and_an_incomplete_answer_are_failures(rig: Rig, server: HttpC
         (True, 'data: {"choices": [1]}'),
         (True, f"data: {'[' * 100_000}"),
         (False, '{"choices": [{"message": "hi"}]}'),
+        (False, "<html>hello</html>"),
     ],
 )
 def test_an_endpoint_that_is_no_model_fails_the_step(

@@ -184,6 +184,8 @@ class _Exchange:
             message = json.loads(_body(response))["choices"][0]["message"]
             self._print(message)
             self._scope.write(self._io.stdout, b"\n")
+        except json.JSONDecodeError:
+            return "the model's endpoint sent no chat answer: it is not JSON: check llm.baseURL"
         except (KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
             return f"the model's endpoint sent no chat answer: {error}"
         return ""
