@@ -7,6 +7,7 @@ import pytest
 
 from services.worker import intake
 from shared.contracts.control import TaskQueueOpened
+from shared.language.model import Secret, Step, StepCommand
 from shared.transport.base import task_queue
 from tests.harness.eventually import eventually
 from tests.harness.worker_rig import Rig, command, task
@@ -52,3 +53,24 @@ def test_a_worker_learns_of_a_broker_queue_without_a_further_thread(
             rig.broadcast("workers", TaskQueueOpened(selector=selector))
             rig.give(task(command("true"), token="labelled"), task_queue(selector))
             assert rig.finished("labelled").outcome == "succeeded"
+
+
+def test_a_step_that_gets_no_thread_names_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+
+    def refused(thread: threading.Thread) -> None:
+        if thread.name.startswith(("attempt-", "until-stopped")):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    steps = [
+        task(Step(name="s", type="http", commands=(StepCommand(text="", argv=("GET", "http://127.0.0.1:1/")),))),
+        task(command("true"), secrets=(Secret(name="T", provider="env", key="PATH"),)),
+    ]
+    with Rig(tmp_path) as rig:
+        rig.run(task(command("true")))
+        monkeypatch.setattr(threading.Thread, "start", refused)
+        errors = [rig.run(step).error for step in steps]
+        monkeypatch.setattr(threading.Thread, "start", start)
+
+    assert errors == ["can't start new thread (too many processes, see DAGWAY_STEP_MAX_PROCESSES)"] * 2

@@ -13,7 +13,7 @@ from services.worker.inputs.secret_values import SecretResolver
 from services.worker.inputs.workspace import Workspace
 from services.worker.output.files import LogPaths, OutputFiles, log_paths
 from services.worker.output.log_shipper import AttemptLogs
-from services.worker.process.outcome import Result, classify
+from services.worker.process.outcome import Result, classify, error_text
 from services.worker.process.supervisor import StopRequest
 from services.worker.process.until_stopped import until_stopped
 from shared.clock import utc_now
@@ -110,4 +110,4 @@ class Preparation:
                 # A provider of secrets may not answer.
                 context.inputs = until_stopped(context.stop, find) if task.secrets else find()
         except Exception as error:  # noqa: BLE001 - any error becomes the outcome
-            context.error = str(error) or type(error).__name__
+            context.error = error_text(error)

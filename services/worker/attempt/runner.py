@@ -34,7 +34,7 @@ from services.worker.output.opened_by_name import scripts_open_by_name, texts_of
 from services.worker.process.capture import CommandFailed, Interrupted, exit_code_in, run_command_in
 from services.worker.process.guardian_client import GuardianClient
 from services.worker.process.jq_filter import run_filter_in
-from services.worker.process.outcome import Result
+from services.worker.process.outcome import Result, error_text
 from services.worker.process.shells import condition_shell
 from services.worker.process.supervisor import StopRequest, Supervisor
 from shared.contracts.events import ChatMessage, Stream
@@ -293,7 +293,7 @@ class AttemptRunner:
 
 def broken(task: Task, error: Exception, masker: Masker) -> Result:
     """Log an error that ended an attempt, and return the result of the attempt."""
-    why = masker.text(str(error) or type(error).__name__)
+    why = masker.text(error_text(error))
     # A mistake in the workflow needs no traceback, which can also contain the value of a secret.
     unexpected = not (masker or isinstance(error, DagwayError | ExpansionError | CommandFailed))
     _log.warning("attempt.broken", extra={"token": task.token, "error": why}, exc_info=unexpected)

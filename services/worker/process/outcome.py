@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from shared.contracts.events import TIMED_OUT_CODE, Outcome
 
-__all__ = ["ProcessExit", "Result", "StopKind", "classify", "ended_text"]
+__all__ = ["ProcessExit", "Result", "StopKind", "classify", "ended_text", "error_text"]
 
 SIGNAL_CODE = -1
 NOT_STARTED_CODE = 1
@@ -39,6 +39,8 @@ _REACHED = {
     ),
 }
 """By limit: the hint, and what Python, C++, Go, Node, Java and shells say if they reach it."""
+_NO_THREAD = "can't start new thread"
+"""What Python says. The steps and their worker share the limit of its container or user."""
 _HINTS = {
     errno.EAGAIN: " (too many processes, see DAGWAY_STEP_MAX_PROCESSES)",
     errno.E2BIG: " (with its values, a command may have 128 KiB: put it into `script`, or pass the values in a file)",
@@ -100,6 +102,12 @@ def ended_text(ended: ProcessExit) -> str:
         return f"signal: {(signal.strsignal(ended.signal) or str(ended.signal)).lower()}{hint}"
     hint = _LIMITS.get(ended.limit) or (_TOO_LONG if ended.code == _SHELLS_XCPU else "")
     return f"exit status {ended.code}{hint}"
+
+
+def error_text(error: Exception) -> str:
+    """Return the text of an error of the worker itself that ended an attempt."""
+    text = str(error) or type(error).__name__
+    return text + _HINTS[errno.EAGAIN] if text == _NO_THREAD else text
 
 
 def classify(
