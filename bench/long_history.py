@@ -30,6 +30,7 @@ _UNREAD = (
     "ix_dag_runs_created",
     "ix_dag_runs_status_created",
     "ix_dag_runs_dag_roots",
+    "ix_dag_runs_not_succeeded",
     "ix_dag_runs_id",
     "uq_dag_runs_name",
 )

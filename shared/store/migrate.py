@@ -36,7 +36,7 @@ __all__ = ["HEAD", "SCRIPTS", "current", "migrate", "require_head", "revision"]
 
 _log = logging.getLogger(__name__)
 
-HEAD = "0054"
+HEAD = "0055"
 """The revision this program needs: the last one in ``SCRIPTS``."""
 
 SCRIPTS = Path(__file__).with_name("migrations")

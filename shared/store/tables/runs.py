@@ -78,6 +78,18 @@ dag_runs = Table(
     Index("ix_dag_runs_status_created", "status", text("created_at DESC"), "dag_run_id", **where("root_key IS NULL")),
     # Without the sub-runs, of which a DAG that others call may have very many.
     Index("ix_dag_runs_dag_roots", "dag_name", text("created_at DESC"), "dag_run_id", **where("root_key IS NULL")),
+    # A DAG's runs that did not succeed: a run that does has no entry. SQLite finds one status by OR, but not by IN.
+    Index(
+        "ix_dag_runs_not_succeeded",
+        "status",
+        "dag_name",
+        text("created_at DESC"),
+        "dag_run_id",
+        **where(
+            "root_key IS NULL AND (status = 'failed' OR status = 'aborted' OR status = 'rejected' "
+            "OR status = 'partially_succeeded')"
+        ),
+    ),
     Index("ix_dag_runs_queued", "queue", text("priority DESC"), "queued_at", "run_key", **where("status = 'queued'")),
     Index("ix_dag_runs_running", "queue", **where("status = 'running'")),
     # Whether any run has a spec text.
