@@ -140,7 +140,7 @@ class Damage:
             self.remove(table, run_key=self.ended)
 
     def run_unique(self) -> None:
-        self.connection.execute(text("DROP INDEX uq_dag_runs_name"))
+        self.connection.execute(text("DROP INDEX uq_dag_runs_id"))
         self.run("copy", status="queued", dag_run_id="ended")
 
     def outbox_age(self) -> None:

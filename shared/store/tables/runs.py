@@ -94,12 +94,13 @@ dag_runs = Table(
     Index("ix_dag_runs_running", "queue", **where("status = 'running'")),
     # Whether any run has a spec text.
     Index("ix_dag_runs_spec", "spec_hash"),
-    Index("ix_dag_runs_id", "dag_run_id", **where("root_key IS NULL")),
     # For a part of an id that is as long as a usual one: few runs have longer ones.
     Index("ix_dag_runs_long_id", "dag_run_id", **where("root_key IS NULL AND length(dag_run_id) > 36")),
     # The id of a sub-run is unique only below its root: two root runs may call the same DAG with the same params.
     Index("ix_dag_runs_root", "root_key", "dag_run_id", unique=True, **where("root_key IS NOT NULL")),
-    Index("uq_dag_runs_name", "dag_name", "dag_run_id", unique=True, **where("root_key IS NULL")),
+    # The id first: it is also sought without the DAG. And for the runs of a DAG in the order of time Postgres has
+    # no index to choose but that of this order.
+    Index("uq_dag_runs_id", "dag_run_id", "dag_name", unique=True, **where("root_key IS NULL")),
     comment="given: the params text as asked for; params and env: [[name, value], ...] once evaluated",
 )
 

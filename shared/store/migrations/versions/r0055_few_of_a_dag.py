@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from shared.store.migrations.online_index import create_index_online
+from shared.store.migrations.online_index import create_index_online, drop_index_online
 
 revision = "0055"
 down_revision = "0054"
@@ -13,14 +13,19 @@ _NOT_SUCCEEDED = sa.text(
     "root_key IS NULL AND (status = 'failed' OR status = 'aborted' OR status = 'rejected' "
     "OR status = 'partially_succeeded')"
 )
+_ROOT = sa.text("root_key IS NULL")
 _WORKSPACE = "left(dag_name, strpos(dag_name, '␟'))"
 
 
 def upgrade() -> None:
-    """Create the index, and let Postgres count how many runs each workspace has."""
+    """Create the indexes, drop those that one replaces, and let Postgres count how many runs each workspace has."""
     columns = ["status", "dag_name", sa.text("created_at DESC"), "dag_run_id"]
     where = {"postgresql_where": _NOT_SUCCEEDED, "sqlite_where": _NOT_SUCCEEDED}
     create_index_online("ix_dag_runs_not_succeeded", "dag_runs", columns, **where)
+    by_id = {"postgresql_where": _ROOT, "sqlite_where": _ROOT}
+    create_index_online("uq_dag_runs_id", "dag_runs", ["dag_run_id", "dag_name"], unique=True, **by_id)
+    drop_index_online("uq_dag_runs_name", "dag_runs")
+    drop_index_online("ix_dag_runs_id", "dag_runs")
     connection = op.get_bind()
     if connection.dialect.name != "postgresql":
         return
