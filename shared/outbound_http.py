@@ -8,22 +8,26 @@ from typing import Any
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.util import Retry
 
 from shared.errors import InvalidInput
 from shared.outbound import OutboundPolicy, why_denied
 
-__all__ = ["OutboundDenied", "outbound_pool"]
+__all__ = ["ClosingRetry", "OutboundDenied", "outbound_pool"]
 
 
 class OutboundDenied(InvalidInput):
     """The policy denies the address that a request would go to. Nothing was sent."""
 
 
-class _UndrainedResponse(urllib3.HTTPResponse):
-    """Is closed before a retry. The library would read its body into the memory, and a body may have no end."""
+class ClosingRetry(Retry):
+    """Closes a response before the next try. The library would read its body, which may have no end, into memory."""
 
-    def drain_conn(self) -> None:
-        self.close()
+    def increment(self, *args: Any, **named: Any) -> "ClosingRetry":
+        following = super().increment(*args, **named)
+        if (response := named.get("response")) is not None:
+            response.close()
+        return following
 
 
 def outbound_pool(
@@ -36,12 +40,6 @@ def outbound_pool(
     """
 
     class Checked:
-        def getresponse(self) -> Any:
-            response = super().getresponse()  # type: ignore[misc]
-            # The library does not let its callers choose this class.
-            response.__class__ = _UndrainedResponse
-            return response
-
         def _new_conn(self) -> Any:
             host: str = self.host  # type: ignore[attr-defined]
             _refuse_name(host, policy)

@@ -16,7 +16,6 @@ from urllib.parse import urlencode
 
 import urllib3
 from urllib3.exceptions import HTTPError
-from urllib3.util import Retry
 
 from services.worker.executors.base import Job, StepIO
 from services.worker.executors.cancel_scope import Cancelled, CancelScope
@@ -30,7 +29,7 @@ from shared.errors import InvalidInput
 from shared.foreign_json import read_json
 from shared.http_failures import failure_text
 from shared.language.yaml.fields import scalar_text, type_name
-from shared.outbound_http import OutboundDenied, outbound_pool
+from shared.outbound_http import ClosingRetry, OutboundDenied, outbound_pool
 
 __all__ = ["HttpExecutor", "open_pool"]
 
@@ -186,7 +185,7 @@ def open_pool(job: Job, cancel_scope: CancelScope, tls: ssl.SSLContext | None = 
 
 def _exchange(job: Job, request: _Request, cancel_scope: CancelScope, io: StepIO) -> str:
     """Make the request, print the response and return the error text, empty on success."""
-    retry = Retry(
+    retry = ClosingRetry(
         total=request.retries,
         connect=request.retries,
         read=request.retries,

@@ -145,9 +145,9 @@ def _fetch(url: str, outbound: OutboundPolicy) -> bytes:
     import urllib3  # noqa: PLC0415
 
     from shared.http_failures import failure_text  # noqa: PLC0415
-    from shared.outbound_http import outbound_pool  # noqa: PLC0415
+    from shared.outbound_http import ClosingRetry, outbound_pool  # noqa: PLC0415
 
-    retries = urllib3.Retry(_REDIRECTS, connect=0, read=0, status=0, other=0)
+    retries = ClosingRetry(_REDIRECTS, connect=0, read=0, status=0, other=0)
     try:
         with outbound_pool(outbound, num_pools=1, timeout=_TIMEOUT_S) as pool:
             answer = pool.request("GET", url, retries=retries, preload_content=False)

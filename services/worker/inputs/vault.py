@@ -17,14 +17,14 @@ import urllib3
 
 from services.worker.inputs.secret_provider import SecretMissing
 from shared.foreign_json import read_json
-from shared.outbound_http import outbound_pool
+from shared.outbound_http import ClosingRetry, outbound_pool
 
 __all__ = ["Vault", "VaultSettings"]
 
 _OPTIONS = frozenset({"field", "mount", "version"})
 _WAIT = urllib3.Timeout(connect=3, read=5)
 # 412: a standby has not seen a write yet. 429, 472, 473: a standby that does not serve. 503: sealed, or in maintenance.
-_RETRIES = urllib3.Retry(
+_RETRIES = ClosingRetry(
     total=3, redirect=0, backoff_factor=0.2, status_forcelist=(412, 429, 472, 473, 500, 502, 503), allowed_methods=None,
     raise_on_status=False, raise_on_redirect=False, respect_retry_after_header=False,
 )  # fmt: skip
