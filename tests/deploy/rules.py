@@ -303,7 +303,8 @@ def graceful(objects: list[Object]) -> Iterator[str]:
         if any(selects(selector, template["metadata"]["labels"]) for selector in served) and before[:1] != ["sleep"]:
             yield f"{component} ends while requests are on their way to it"
         set_to = [one["value"] for one in container.get("env", ()) if one["name"] == "DAGWAY_DRAIN_S"]
-        drain_s = int([*set_to, "25"][0]) if component == "worker" else 10
+        # A gateway sleeps for 5 s. Then a write may wait for 30 s or more, if DAGWAY_COMMAND_WAIT_S says so.
+        drain_s = {"worker": int([*set_to, "25"][0]), "api": 40}.get(component, 10)
         if grace_s < drain_s + 20:
             yield f"{component} is killed before it has ended its work"
 

@@ -202,6 +202,11 @@ def test_one_line_in_the_env_file_sets_the_time_zone_of_schedules_times_and_step
     assert {_interpolated(zone, {}) for zone in zones.values()} == {""}
 
 
+def test_a_gateway_may_wait_for_a_write_before_it_is_killed() -> None:
+    """For 30 s or more, if ``DAGWAY_COMMAND_WAIT_S`` says so."""
+    assert SERVICES["api"]["stop_grace_period"] == "60s"
+
+
 def test_workers_share_a_volume_and_no_step_users() -> None:
     config = load_config(
         {}, {key: _interpolated(value, {}) for key, value in SERVICES["worker"]["environment"].items()}

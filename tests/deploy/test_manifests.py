@@ -203,6 +203,14 @@ DEFECTS: dict[str, tuple[str, Callable[[list[Object]], None]]] = {
             30,
         ),
     ),
+    "a gateway cut off": (
+        "api is killed before",
+        _put(
+            lambda them: _first(them, "Deployment", "dagway-api")["template"]["spec"],
+            "terminationGracePeriodSeconds",
+            30,
+        ),
+    ),
     "a volume of unknown size": (
         "for 0 bytes",
         lambda them: _remove_variable(_container(them, "dagway-worker"), "DAGWAY_DATA_SIZE"),
