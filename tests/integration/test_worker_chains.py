@@ -190,6 +190,35 @@ def test_without_a_confirm_the_next_step_is_given_up(tmp_path: Path, arrives: bo
         assert not rig.work_dir().joinpath("ran").exists()
 
 
+class Late(EmbeddedTransport):
+    """Calls ``then`` when it has taken the report that a worker has gone on, before the worker gets the confirm."""
+
+    def __init__(self, then: Callable[[], None]) -> None:
+        super().__init__(None)
+        self._then = then
+
+    def send(self, message: Outgoing) -> "Future[None]":
+        confirm = super().send(message)
+        if message.queue == EVENTS:
+            body = decode(message.body).body
+            if isinstance(body, AttemptFinished) and body.next_start is not None:
+                self._then()
+        return confirm
+
+
+def test_after_a_confirm_that_took_long_the_next_step_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scheduler may have sent another task for the step meanwhile."""
+    late = Late(lambda: monkeypatch.setattr(freshness, "FRESH_S", 0))
+    with Rig(tmp_path, transport=late) as rig:
+        rig.give(chain("true", "echo 1 >> ran"))
+        eventually(lambda: [event for event in rig.events(token(1)) if isinstance(event, AttemptGivenUp)] or False)
+
+        eventually(lambda: rig.worker.attempts.tokens() == ())
+        assert not rig.work_dir().joinpath("ran").exists()
+
+
 def test_a_step_of_a_chain_has_its_own_timeout(tmp_path: Path) -> None:
     with Rig(tmp_path) as rig:
         one = chain("true", "sleep 600")
