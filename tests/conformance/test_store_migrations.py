@@ -363,7 +363,7 @@ def test_a_migration_says_for_which_other_one_it_waits(empty_url: str, caplog: p
     with ThreadPoolExecutor(1) as pool:
         migrated = pool.submit(migrate, empty_url)
         try:
-            eventually(lambda: [vars(each).get("held_by") for each in caplog.records] == [f"pid {pid}, other"])
+            eventually(lambda: f"pid {pid}, other" in [vars(each).get("held_by") for each in caplog.records])
         finally:
             other.invalidate()
         assert migrated.result(timeout=60) == HEAD

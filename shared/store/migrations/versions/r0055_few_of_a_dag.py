@@ -32,5 +32,5 @@ def upgrade() -> None:
     # Without them, Postgres expects that a named workspace has one run in 200, and each further condition on it leaves
     # one in 200 of these. So it read and sorted all runs of the workspace to list a few. Before Postgres 14 it does so.
     if connection.exec_driver_sql("SELECT current_setting('server_version_num')::int >= 140000").scalar():
-        op.execute(f"CREATE STATISTICS dag_runs_workspace ON ({_WORKSPACE}) FROM dag_runs")
+        op.execute(f"CREATE STATISTICS IF NOT EXISTS dag_runs_workspace ON ({_WORKSPACE}) FROM dag_runs")
         op.execute("ANALYZE dag_runs")
