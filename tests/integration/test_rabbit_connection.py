@@ -149,7 +149,6 @@ def test_a_broker_that_hangs_up_as_soon_as_it_has_accepted_is_tried_again_withou
 
     def begin_after_reset(self: object, *, sock: socket.socket, **rest: object) -> None:
         if not hung_up.is_set():
-            hung_up.set()
             accepted, _ = listener.accept()
             accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             accepted.close()
@@ -159,6 +158,7 @@ def test_a_broker_that_hangs_up_as_soon_as_it_has_accepted_is_tried_again_withou
                     sock.getpeername()
 
             eventually(reset)
+            hung_up.set()
         begin(self, sock=sock, **rest)
 
     monkeypatch.setattr(io_services_utils._AsyncStreamConnector, "__init__", begin_after_reset)
