@@ -92,7 +92,7 @@ class Actors:
             found = self._accounts.actors(sorted(unknown))
             self._found.update({key: found.get(key) for key in unknown})
 
-    def settle(self, command: c.Command) -> None:
+    def lock_administrators_for(self, command: c.Command) -> None:
         """Let no other transaction change the roles of administrators before this one ends, if ``command`` may.
 
         Two of them who demote or delete each other at once would leave none: the second waits here, and is read again.

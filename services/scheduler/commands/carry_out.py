@@ -161,7 +161,7 @@ def _repeated(
 def _carry_out_one(batch: Batch, envelope: Envelope, actors: Actors) -> c.CommandReply:
     """Carry out a command that has no outcome yet, add its entry to the audit log, and return its reply."""
     command: Any = envelope.body
-    actors.settle(command)  # first of all: the facts of the entry lock a user too
+    actors.lock_administrators_for(command)  # first of all: the facts of the entry lock a user too
     audited = None if type(command) in UNAUDITED else CommandEntry(batch, envelope)
     actor, reply = _decide(batch, envelope, actors)
     if reply.outcome == "recorded" and isinstance(command, c.StartRun | c.StartInline):
