@@ -176,7 +176,7 @@ def test_a_gateway_that_ends_answers_a_write_that_waits_for_a_scheduler(cluster:
     with ThreadPoolExecutor() as pool, cluster.gateway(1, port, DAGWAY_COMMAND_WAIT_S="20") as gateway:
         cluster.ready(gateway)
         held = cluster.rabbit.held(cluster.amqp_url, COMMANDS.name)
-        answer = pool.submit(cluster.client.once, "POST", "/dags", {"name": "late", "spec": CHAIN}, port=port)
+        answer = pool.submit(cluster.client.once, "POST", "/dags", {"name": "held-write", "spec": CHAIN}, port=port)
         eventually(lambda: cluster.rabbit.held(cluster.amqp_url, COMMANDS.name) > held)
         assert gateway.terminate() == 0
         assert answer.result().status == 202
