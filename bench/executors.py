@@ -31,7 +31,7 @@ from services.worker.main import Worker, WorkerSettings
 from services.worker.output.log_shipper import LogShipper
 from services.worker.process.guardian_client import GuardianClient
 from services.worker.process.shells import DIRECT, shell_argv
-from services.worker.process.supervisor import StopRequest
+from services.worker.process.stop_request import StopRequest
 from services.worker.reporting.metrics import WorkerCounters
 from services.worker.reporting.reports import Reporter
 from shared.clock import utc_now

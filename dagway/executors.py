@@ -50,8 +50,9 @@ from services.worker.inputs.environment import Environment
 from services.worker.output.pipe_copier import write_all
 from services.worker.process.capture import CommandFailed, Interrupted
 from services.worker.process.guardian_client import GuardianLost
-from services.worker.process.outcome import ProcessExit, Result, StopKind
-from services.worker.process.supervisor import StopRequest, Supervisor
+from services.worker.process.outcome import ProcessExit, Result
+from services.worker.process.stop_request import StopKind, StopRequest
+from services.worker.process.supervisor import Supervisor
 from shared.contracts.events import Outcome
 from shared.errors import DagwayError, InvalidInput
 from shared.language.expansion.expand import ExpansionError

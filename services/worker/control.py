@@ -10,7 +10,7 @@ from collections.abc import Callable
 from services.worker.attempt.grants import Grants
 from services.worker.attempt.registry import AttemptRegistry
 from services.worker.attempt.spans import AttemptSpans
-from services.worker.process.outcome import StopKind
+from services.worker.process.stop_request import StopKind
 from services.worker.run_files import RunFiles
 from shared.contracts.codec import decode
 from shared.contracts.control import (

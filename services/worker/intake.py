@@ -14,13 +14,12 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from services.worker.process.stop_request import StopKind, StopRequest
 from typing import Any
 
 from services.worker.attempt.handler import TaskHandler
 from services.worker.attempt.registry import AttemptRegistry
 from services.worker.known_selectors import KnownSelectors
-from services.worker.process.outcome import StopKind
-from services.worker.process.supervisor import StopRequest
 from services.worker.reporting.metrics import WorkerCounters
 from services.worker.reporting.reports import Reporter
 from services.worker.run_files import RunFiles

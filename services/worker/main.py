@@ -33,8 +33,8 @@ from services.worker.output.log_shipper import LogShipper
 from services.worker.process.folder_emptier import FolderEmptier
 from services.worker.process.guardian_client import GuardianClient
 from services.worker.process.guardian_process import GuardianProcess
-from services.worker.process.outcome import StopKind
 from services.worker.process.step_users import StepUser, StepUsers
+from services.worker.process.stop_request import StopKind
 from services.worker.reporting.heartbeat import HeartbeatSender
 from services.worker.reporting.metrics import WorkerCounters, WorkerFacts
 from services.worker.reporting.reports import Reporter

@@ -13,9 +13,9 @@ import pytest
 
 from services.worker.process.guardian_client import GuardianClient, GuardianLost
 from services.worker.process.guardian_process import GuardianProcess
-from services.worker.process.outcome import StopKind
 from services.worker.process.step_users import StepUser
-from services.worker.process.supervisor import StopRequest, Supervisor
+from services.worker.process.stop_request import StopKind, StopRequest
+from services.worker.process.supervisor import Supervisor
 from shared.ids import new_token
 from tests.harness.cluster import gone, pid_in
 from tests.harness.eventually import eventually

@@ -19,8 +19,8 @@ from services.worker.output.annotations import Annotations
 from services.worker.output.files import OutputFiles
 from services.worker.output.log_stream import LogStream
 from services.worker.output.masking import Masker
-from services.worker.process.outcome import Result, StopKind
-from services.worker.process.supervisor import StopRequest
+from services.worker.process.outcome import Result
+from services.worker.process.stop_request import StopKind, StopRequest
 from shared.contracts.events import Outcome
 from shared.contracts.tasks import CallResult, Task
 from shared.language.expansion.expand import Scope

@@ -14,7 +14,7 @@ from services.worker.inputs.workspace import Workspace
 from services.worker.output.files import LogPaths, OutputFiles, log_paths
 from services.worker.output.log_shipper import AttemptLogs
 from services.worker.process.outcome import Result, classify, error_text
-from services.worker.process.supervisor import StopRequest
+from services.worker.process.stop_request import StopRequest
 from services.worker.process.until_stopped import until_stopped
 from shared.clock import utc_now
 from shared.contracts.tasks import PREPARE, STEP, Task

@@ -8,8 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import Enum
 
-from services.worker.process.outcome import StopKind
-from services.worker.process.supervisor import StopRequest
+from services.worker.process.stop_request import StopKind, StopRequest
 from services.worker.reporting.reports import Reporter
 from shared.contracts.events import AttemptRequested
 from shared.errors import BrokerUnavailable, PublishUnconfirmed

@@ -27,8 +27,8 @@ from services.worker.output.annotations import Annotations
 from services.worker.output.log_shipper import LogShipper, log_message
 from services.worker.output.log_stream import LogStream
 from services.worker.output.masking import Masker
-from services.worker.process.outcome import Result, StopKind
-from services.worker.process.supervisor import StopRequest
+from services.worker.process.outcome import Result
+from services.worker.process.stop_request import StopKind, StopRequest
 from services.worker.reporting.metrics import WorkerCounters
 from services.worker.reporting.report_size import that_fits
 from services.worker.reporting.reports import Reporter

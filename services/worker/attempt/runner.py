@@ -36,7 +36,8 @@ from services.worker.process.guardian_client import GuardianClient
 from services.worker.process.jq_filter import run_filter_in
 from services.worker.process.outcome import Result, error_text
 from services.worker.process.shells import condition_shell
-from services.worker.process.supervisor import StopRequest, Supervisor
+from services.worker.process.stop_request import StopRequest
+from services.worker.process.supervisor import Supervisor
 from shared.contracts.events import ChatMessage, Stream
 from shared.contracts.follow_ups import FOLLOW_UP, FollowUp
 from shared.contracts.tasks import STEP, CallResult, Task

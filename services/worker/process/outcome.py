@@ -6,11 +6,11 @@ import re
 import signal
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
+from services.worker.process.stop_request import StopKind
 from shared.contracts.events import TIMED_OUT_CODE, Outcome
 
-__all__ = ["ProcessExit", "Result", "StopKind", "classify", "ended_text", "error_text"]
+__all__ = ["ProcessExit", "Result", "classify", "ended_text", "error_text"]
 
 SIGNAL_CODE = -1
 NOT_STARTED_CODE = 1
@@ -45,15 +45,6 @@ _HINTS = {
     errno.EAGAIN: " (too many processes, see DAGWAY_STEP_MAX_PROCESSES)",
     errno.E2BIG: " (with its values, a command may have 128 KiB: put it into `script`, or pass the values in a file)",
 }
-
-
-class StopKind(StrEnum):
-    """Why an attempt is ended from outside. Ordered: a later member overrides an earlier one."""
-
-    DISK = "disk"
-    STOP = "stop"
-    SHUTDOWN = "shutdown"
-    REVOKED = "revoked"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from services.worker.process.guardian_client import GuardianClient, Process
-from services.worker.process.outcome import ProcessExit, Result, StopKind, classify
+from services.worker.process.outcome import ProcessExit, Result, classify
 from services.worker.process.step_users import StepUser, any_folder, make_folder, share_folder
+from services.worker.process.stop_request import StopKind, StopRequest
 from shared.errors import InvalidInput
 
-__all__ = ["StopRequest", "Supervisor"]
+__all__ = ["Supervisor"]
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -32,44 +33,6 @@ _POLL_S = 0.05
 _OUTPUT_S = 5.0
 """How long a step waits for output of processes that its command has left behind."""
 _STREAM_MODE = 0o660
-_RANK = list(StopKind)
-
-
-class StopRequest:
-    """Holds the request to end one attempt, if there is one yet. Thread-safe."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._kind: StopKind | None = None
-        self._listeners: list[Callable[[], None]] = []
-
-    @property
-    def kind(self) -> StopKind | None:
-        """The strongest kind requested so far, or ``None`` without a request."""
-        return self._kind
-
-    def request(self, kind: StopKind) -> None:
-        """Request the end of the attempt. Only a kind stronger than the current kind has an effect."""
-        with self._lock:
-            if self._kind is not None and _RANK.index(kind) <= _RANK.index(self._kind):
-                return
-            self._kind = kind
-            listeners = list(self._listeners)
-        for listener in listeners:
-            listener()
-
-    def listen(self, listener: Callable[[], None]) -> None:
-        """Call ``listener`` each time the end of the step is requested; now too, if that has happened before."""
-        with self._lock:
-            self._listeners.append(listener)
-            requested = self._kind is not None
-        if requested:
-            listener()
-
-    def unlisten(self, listener: Callable[[], None]) -> None:
-        """Stop calling ``listener``."""
-        with self._lock:
-            self._listeners.remove(listener)
 
 
 class Supervisor:

@@ -7,7 +7,7 @@ from contextvars import copy_context
 from typing import TypeVar
 
 from services.worker.process.capture import Interrupted
-from services.worker.process.supervisor import StopRequest
+from services.worker.process.stop_request import StopRequest
 
 __all__ = ["until_stopped"]
 

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from services.worker.attempt.grants import Answer, Grants
-from services.worker.process.outcome import StopKind
-from services.worker.process.supervisor import StopRequest
+from services.worker.process.stop_request import StopKind, StopRequest
 from services.worker.reporting.reports import Reporter
 from shared.clock import utc_now
 from shared.contracts.events import AttemptRequested, Doubt

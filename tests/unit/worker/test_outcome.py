@@ -2,7 +2,8 @@
 
 import pytest
 
-from services.worker.process.outcome import ProcessExit, StopKind, classify
+from services.worker.process.outcome import ProcessExit, classify
+from services.worker.process.stop_request import StopKind
 
 _OK = ProcessExit(7, code=0)
 

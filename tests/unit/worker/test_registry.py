@@ -3,8 +3,7 @@
 import time
 
 from services.worker.attempt.registry import AttemptRegistry
-from services.worker.process.outcome import StopKind
-from services.worker.process.supervisor import StopRequest
+from services.worker.process.stop_request import StopKind, StopRequest
 
 
 def test_quiet_counts_from_now_also_if_nothing_runs() -> None:
