@@ -12,10 +12,10 @@ from itertools import pairwise
 from types import MappingProxyType
 
 from services.importing.dagu_files import AttemptFile, DagFile, NodeFile
-from services.scheduler.core.advance import fresh_nodes
 from services.scheduler.core.child_states import Child, Children
 from services.scheduler.core.decision import ClosedAttempt, Transition
 from services.scheduler.core.model import Approval, Node, Run, evolve
+from services.scheduler.core.new_nodes import fresh_nodes
 from services.scheduler.core.plan import HANDLER, PREPARE, STEP, Plan
 from services.scheduler.deciding.creation import needs_prepare, new_run
 from shared.contracts.events import Outcome

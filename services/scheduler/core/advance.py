@@ -6,7 +6,6 @@ in a queue or a pool; a step starts only after its dependencies have ended.
 """
 
 from datetime import datetime
-from functools import lru_cache
 
 from services.scheduler.core import approvals, children, follow_ups, pools, reports, run_attempts, starts, stopping
 from services.scheduler.core.decision import THE_RUN, Decision, Forget, Ignored, Refused, WakeAt
@@ -31,12 +30,10 @@ from services.scheduler.core.messages import (
     TimerFired,
 )
 from services.scheduler.core.model import Node, Run
-from services.scheduler.core.plan import FOLLOW_UP, HANDLER, PREPARE, STEP, Plan
-from services.scheduler.core.tally import Tally
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptStarted
 from shared.status import NodeStatus, RunStatus, TimerKind
 
-__all__ = ["Message", "advance", "apply", "fresh_nodes", "fresh_tally"]
+__all__ = ["Message", "advance", "apply"]
 
 _AboutAttempt = (
     AttemptStarted
@@ -62,31 +59,6 @@ Message = (
     | ChildrenSeen
     | _AboutAttempt
 )
-
-
-@lru_cache(maxsize=128)
-def fresh_nodes(plan: Plan, *, prepare: bool) -> tuple[Node, ...]:
-    """Return the nodes of a new run: steps and handlers, then a follow-up node and a prepare node if it needs them.
-
-    Runs of the same plan share them, because nodes never change.
-    """
-    last = len(plan.dag.steps)
-    nodes = [Node(idx, STEP if idx < last else HANDLER, step.name) for idx, step in enumerate(plan.steps)]
-    if follow_ups.needed(plan.dag):
-        nodes.append(Node(len(nodes), FOLLOW_UP, follow_ups.free_name({node.name for node in nodes})))
-    if prepare:
-        nodes.append(Node(len(nodes), PREPARE, "prepare"))
-    return tuple(nodes)
-
-
-def fresh_tally(plan: Plan, *, prepare: bool) -> Tally:
-    """Return the tally of a new run with ``fresh_nodes``. It is counted once for each plan, and then copied."""
-    return _counted(plan, prepare=prepare).copy()
-
-
-@lru_cache(maxsize=128)
-def _counted(plan: Plan, *, prepare: bool) -> Tally:
-    return Tally(plan, fresh_nodes(plan, prepare=prepare))
 
 
 def advance(run: Run, message: Message, now: datetime, salt: str) -> Decision:

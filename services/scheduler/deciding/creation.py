@@ -3,8 +3,8 @@
 from datetime import datetime
 from itertools import chain
 
-from services.scheduler.core.advance import fresh_nodes, fresh_tally
 from services.scheduler.core.model import Run, evolve
+from services.scheduler.core.new_nodes import fresh_nodes, fresh_tally
 from services.scheduler.core.plan import Plan
 from services.scheduler.core.run_attempts import carry_over
 from shared.admission.runs import LOW, own_priority

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from services.scheduler.core import dispatching
-from services.scheduler.core.advance import Message, advance, fresh_nodes, fresh_tally
+from services.scheduler.core.advance import Message, advance
 from services.scheduler.core.decision import (
     Advanced,
     ClosedAttempt,
@@ -35,6 +35,7 @@ from services.scheduler.core.messages import (
     TimerFired,
 )
 from services.scheduler.core.model import WAITS, Node, Run, evolve
+from services.scheduler.core.new_nodes import fresh_nodes, fresh_tally
 from services.scheduler.core.plan import FOLLOW_UP, Plan
 from services.scheduler.deciding.rows import node_row, run_from_rows, run_row
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptRequested, AttemptStarted, Doubt, Outcome

@@ -3,11 +3,12 @@
 import pytest
 
 from services.scheduler.core import dispatching
-from services.scheduler.core.advance import advance, apply, fresh_tally
+from services.scheduler.core.advance import advance, apply
 from services.scheduler.core.decision import Advanced, Refused
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import Approve, Begin
 from services.scheduler.core.model import evolve
+from services.scheduler.core.new_nodes import fresh_tally
 from services.scheduler.core.tally import tally_of
 from shared.language.model import RetryPolicy
 from tests.unit.scheduler.core.naive import NaiveTally
