@@ -73,8 +73,8 @@ def advance(run: Run, message: Message, now: datetime, salt: str) -> Decision:
         return answer
     proceed(draft)
     changes = draft.changes()
-    pools.follow(draft, changes)
-    follow_ups.follow(draft, run, changes)
+    pools.acquire_and_release(draft, changes)
+    follow_ups.add_needed(draft, run, changes)
     return draft.done()
 
 
@@ -180,7 +180,7 @@ def _timer(draft: Draft, message: TimerFired) -> Ignored | None:
         case TimerKind.DELAY:
             return None
         case TimerKind.POOL:
-            return pools.asks_again(draft, message.node)
+            return pools.ask_again(draft, message.node)
         case TimerKind.RETRY:
             return _retry_is_due(draft, draft.nodes[message.node])
 

@@ -20,7 +20,7 @@ from shared.contracts.tasks import FollowingStep
 from shared.language.model import Handler
 from shared.status import NodeStatus, RunStatus
 
-__all__ = ["following", "go_on", "previous_nodes", "turn_away"]
+__all__ = ["following", "go_on", "ignore_end", "previous_nodes"]
 
 _SHORT = timedelta(seconds=1)
 """If the step before took longer, the next ones probably do too, and no worker goes on after them."""
@@ -84,17 +84,17 @@ def go_on(draft: Draft, event: AttemptFinished) -> None:
         or start.token != token_in_chain(event.token, idx)
         or not _untouched(draft.nodes[idx])
     ):
-        draft.effects.extend(turn_away(draft, event, "stale token").effects)
+        draft.effects.extend(ignore_end(draft, event, "stale token").effects)
         return
-    draft.open_next_in_chain(idx, start.token, event.worker_id, event.at)
-    begin(draft, _started(event, start, idx), start.at)
+    attempt = draft.open_next_in_chain(idx, start.token, event.worker_id, event.at)
+    begin(draft, attempt, _started(event, start, idx), start.at)
     # The step ended before the next one began, whenever that was recorded.
     draft.set_node(event.node, finished_at=draft.nodes[idx].started_at)
     if draft.run.stop_reason:
         draft.effects.append(Halt(event.worker_id, start.token, revoked=False, reason=draft.run.stop_reason))
 
 
-def turn_away(draft: Draft, event: AttemptFinished, why: str) -> Ignored:
+def ignore_end(draft: Draft, event: AttemptFinished, why: str) -> Ignored:
     """Ignore the report of an attempt that is not open. If the worker has begun the next step, halt and record that."""
     start = event.next_start
     if start is None:

@@ -38,7 +38,7 @@ __all__ = [
     "seen",
     "stop_children",
     "stops",
-    "why_not",
+    "why_impossible",
 ]
 
 STOP_AGAIN = timedelta(seconds=10)
@@ -56,7 +56,7 @@ def child_run_id(parent_run_id: str, step: str, params: str, repetition: str = "
     return base58(hashlib.sha256(text.encode()).digest())
 
 
-def why_not(step: Step, calls: Sequence[ChildCall]) -> str:
+def why_impossible(step: Step, calls: Sequence[ChildCall]) -> str:
     """Return why a step cannot have made these calls; an empty text if it can.
 
     The key of the step's worker may be stolen, and the sub-run may run on workers that the key is not for.
@@ -115,7 +115,7 @@ def out_of_time(draft: Draft, idx: int) -> Ignored | None:
     draft.note(idx, draft.nodes[idx].error)
     draft.effects.append(WakeAt(idx, TimerKind.TIMEOUT, draft.now + STOP_AGAIN))
     stop_children(draft, node)
-    _follow(draft, draft.nodes[idx], ChildrenSeen(idx, {}))
+    _wait_or_finish(draft, draft.nodes[idx], ChildrenSeen(idx, {}))
     return None
 
 
@@ -139,11 +139,11 @@ def seen(draft: Draft, message: ChildrenSeen) -> Ignored | None:
     _update(draft, before, message.states)
     if draft.run.status is RunStatus.RUNNING:
         _start_pending(draft, message.node)
-        _follow(draft, draft.nodes[message.node], message)
+        _wait_or_finish(draft, draft.nodes[message.node], message)
     return None if draft.nodes[message.node] != before else Ignored("nothing new about children")
 
 
-def _follow(draft: Draft, node: Node, message: ChildrenSeen) -> None:
+def _wait_or_finish(draft: Draft, node: Node, message: ChildrenSeen) -> None:
     stopping = is_stopping(draft.run, node)
     waits = only_approvals_left(node) and not stopping
     if waits and node.status is NodeStatus.RUNNING:

@@ -10,7 +10,7 @@ from services.scheduler.core.draft import Draft
 from services.scheduler.core.follow_ups import owes_end
 from services.scheduler.core.model import Node
 from services.scheduler.core.plan import HANDLER, STEP
-from services.scheduler.core.pools import begins_to_wait
+from services.scheduler.core.pools import wait_for_places
 from services.scheduler.core.step_rules import UPSTREAM_ABORTED, blocked_by, derive_status
 from services.scheduler.core.tally import startable, under_way
 from services.scheduler.core.tasks import make_task
@@ -75,10 +75,10 @@ def _start_ready(draft: Draft) -> bool:
     for node in _fitting(draft, due):
         dispatch(draft, node.idx)
     unfinished = draft.tally.unfinished > 0 if only is None else not draft.nodes[only].status.terminal
-    return unfinished and (bool(draft.tally.under_way) or _is_delayed(draft))
+    return unfinished and (bool(draft.tally.under_way) or _waits_for_delay(draft))
 
 
-def _is_delayed(draft: Draft) -> bool:
+def _waits_for_delay(draft: Draft) -> bool:
     return any(isinstance(effect, WakeAt) and effect.kind is TimerKind.DELAY for effect in draft.effects)
 
 
@@ -144,9 +144,9 @@ def _fitting(draft: Draft, due: list[Node]) -> list[Node]:
             if active <= 0:
                 break
             active -= 1
-        if not begins_to_wait(draft, node):
+        if not wait_for_places(draft, node):
             found.append(node)
-    found = _delayed(draft, found)
+    found = _past_delay(draft, found)
     if dag.placement == "stick" and draft.run.worker_id is None:
         return [] if tally.open else found[:1]
     return found
@@ -156,7 +156,7 @@ def _room_ahead(draft: Draft) -> int:
     return max(0, MOST_AHEAD - draft.tally.ahead)
 
 
-def _delayed(draft: Draft, due: list[Node]) -> list[Node]:
+def _past_delay(draft: Draft, due: list[Node]) -> list[Node]:
     """Return those of the ``due`` steps that may start now: ``delaySec`` must pass between the starts of two steps."""
     delay = timedelta(seconds=draft.run.plan.dag.delay_sec)
     fresh = [node for node in due if node.status is not NodeStatus.RUNNING]

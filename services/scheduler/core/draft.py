@@ -3,7 +3,7 @@
 It numbers transitions, creates attempt tokens, and refuses what ``status_changes`` does not list.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -48,8 +48,8 @@ class Draft:
             self._tally.replace(old, self.nodes[idx])
         return self._tally
 
-    def changes(self) -> Iterable[tuple[Node, Node]]:
-        """Yield the changed nodes, as they were before and as they are now, in the order of the spec."""
+    def changes(self) -> list[tuple[Node, Node]]:
+        """Return the changed nodes, as they were before and as they are now, in the order of the spec."""
         return [(self._before[idx], self.nodes[idx]) for idx in sorted(self._before)]
 
     @property
@@ -119,12 +119,14 @@ class Draft:
         self._open(idx, OpenAttempt(token, AttemptState.DISPATCHED, self.now, worker_id), changes)
         return token
 
-    def open_next_in_chain(self, idx: int, token: str, worker_id: str, at: datetime) -> None:
+    def open_next_in_chain(self, idx: int, token: str, worker_id: str, at: datetime) -> OpenAttempt:
         """Open the attempt of a step that the worker begins itself after the step before it, which ended at ``at``.
 
         ``token`` is the one that the worker has for the step; see ``chains``.
         """
-        self._open(idx, OpenAttempt(token, AttemptState.DISPATCHED, at, worker_id), {})
+        attempt = OpenAttempt(token, AttemptState.DISPATCHED, at, worker_id)
+        self._open(idx, attempt, {})
+        return attempt
 
     def _open(self, idx: int, attempt: OpenAttempt, changes: Mapping[str, Any]) -> None:
         node = self.nodes[idx]

@@ -21,7 +21,7 @@ from shared.contracts.follow_ups import FollowUp, Mail, NodeReport
 from shared.language.model import Dag, MailSettings
 from shared.status import NodeStatus, RunStatus
 
-__all__ = ["finished", "follow", "free_name", "give_up", "needed", "owes_end"]
+__all__ = ["add_needed", "finished", "free_name", "give_up", "needed", "owes_end"]
 
 END = "end"
 _MAIL = "mail "
@@ -62,7 +62,7 @@ def owes_end(draft: Draft) -> bool:
     return node is not None and END in node.outputs
 
 
-def follow(draft: Draft, before: Run, changes: Iterable[tuple[Node, Node]]) -> None:
+def add_needed(draft: Draft, before: Run, changes: Iterable[tuple[Node, Node]]) -> None:
     """Add the follow-ups that a decision requires; dispatch them if none is running.
 
     ``before``: the run before the decision. ``changes``: changed nodes before and after it.

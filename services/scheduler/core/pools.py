@@ -14,13 +14,13 @@ from services.scheduler.core.plan import STEP
 from shared.admission.pools import Claim, PoolKey
 from shared.workspaces import DEFAULT, stored_name, workspace_of
 
-__all__ = ["admitted", "asks_again", "begins_to_wait", "follow"]
+__all__ = ["acquire_and_release", "admitted", "ask_again", "wait_for_places"]
 
 
-def begins_to_wait(draft: Draft, node: Node) -> bool:
-    """Let the node wait for the places that it needs before it starts; return whether it has to wait for any.
+def wait_for_places(draft: Draft, node: Node) -> bool:
+    """Let the node wait for the places that it needs before it starts; return whether it needs any.
 
-    ``follow`` asks for them at the end of the decision.
+    ``acquire_and_release`` asks for them at the end of the decision.
     """
     if node.admission or not _claims(draft.run, node):
         return False
@@ -37,7 +37,7 @@ def admitted(draft: Draft, message: Admit) -> Ignored | None:
     return None
 
 
-def asks_again(draft: Draft, idx: int) -> Ignored:
+def ask_again(draft: Draft, idx: int) -> Ignored:
     """Ask again for the node's places, because a place of a rate limit may be free now."""
     node = draft.nodes[idx]
     if node.admission != WAITS:
@@ -45,7 +45,7 @@ def asks_again(draft: Draft, idx: int) -> Ignored:
     return Ignored("asks again", (Acquire(idx, _claims(draft.run, node)),))
 
 
-def follow(draft: Draft, changes: Iterable[tuple[Node, Node]]) -> None:
+def acquire_and_release(draft: Draft, changes: Iterable[tuple[Node, Node]]) -> None:
     """Add the effects that ask for places and free places. ``changes``: changed nodes before and after the decision."""
     for old, new in changes:
         if not (claims := _claims(draft.run, new)):

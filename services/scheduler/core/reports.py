@@ -4,14 +4,14 @@ from dataclasses import replace
 from datetime import timedelta
 
 from services.scheduler.core import approvals, children, follow_ups
-from services.scheduler.core.chains import go_on, turn_away
+from services.scheduler.core.chains import go_on, ignore_end
 from services.scheduler.core.conclude import STATUS, End, conclude
 from services.scheduler.core.decision import Halt, Ignored
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import AttemptLost, TaskBarred, TaskUndelivered
 from services.scheduler.core.model import Node, OpenAttempt
 from services.scheduler.core.plan import FOLLOW_UP, HANDLER, PREPARE, STEP
-from services.scheduler.core.starts import began_at, begin, held_by, record
+from services.scheduler.core.starts import began_at, begin, execution_of, held_by
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, Doubt
 from shared.contracts.prepared import PreparedValues
 from shared.language.steps.approval import APPROVAL
@@ -27,13 +27,13 @@ def finished(draft: Draft, event: AttemptFinished) -> Ignored | None:
     """Close the attempt, then continue according to the node's kind and its retry and repeat policies."""
     node = draft.nodes[event.node]
     if node.attempt is None or node.attempt.token != event.token:
-        return turn_away(draft, event, "stale token")
+        return ignore_end(draft, event, "stale token")
     if node.attempt.state is AttemptState.RUNNING and not held_by(node.attempt, event):
-        return turn_away(draft, event, "held by another")
-    event = _by_our_clock(draft, node, node.attempt, event)
+        return ignore_end(draft, event, "held by another")
+    event = _by_our_clock(draft, node.attempt, event)
     if node.attempt.state is AttemptState.DISPATCHED:
         # This report overtook the report of the start. The run's history must be the same in both orders.
-        begin(draft, event, event.started_at)
+        begin(draft, node.attempt, event, event.started_at)
     draft.close_attempt(
         event.node,
         AttemptState.FINISHED,
@@ -67,10 +67,10 @@ def finished(draft: Draft, event: AttemptFinished) -> Ignored | None:
     return None
 
 
-def _by_our_clock(draft: Draft, node: Node, attempt: OpenAttempt, event: AttemptFinished) -> AttemptFinished:
+def _by_our_clock(draft: Draft, attempt: OpenAttempt, event: AttemptFinished) -> AttemptFinished:
     """Return the report with times after the attempt's dispatch: its worker's clock tells only how long it took."""
     took = max(min(event.at - event.started_at, draft.now - attempt.dispatched_at), timedelta(0))
-    started_at = began_at(draft, node, min(event.started_at, draft.now - took))
+    started_at = began_at(draft, attempt, min(event.started_at, draft.now - took))
     return event.model_copy(update={"started_at": started_at, "at": started_at + took})
 
 
@@ -92,7 +92,7 @@ def _executed(draft: Draft, node: Node, event: AttemptFinished, end: End) -> Non
             final=end.final or printed.final,
         )
     elif event.children and event.outcome == "succeeded":
-        wrong = children.why_not(draft.run.plan.steps[event.node], event.children)
+        wrong = children.why_impossible(draft.run.plan.steps[event.node], event.children)
         if not wrong:
             children.call(draft, event.node, event.token, event.children)
             return
@@ -123,7 +123,7 @@ def given_up(draft: Draft, event: AttemptGivenUp) -> Ignored | None:
         # Another worker may have begun it. The worker returned the task to the broker, so a worker will ask again.
         return Ignored("not begun")
     # The report of the start may still come, or its request. It must not count as an execution.
-    draft.effects.append(record(event, event.at, accepted=False, begun=False, why=_GIVEN_UP))
+    draft.effects.append(execution_of(event, event.at, accepted=False, begun=False, why=_GIVEN_UP))
     draft.withdraw(event.node, _GIVEN_UP, Begun.NO)
     node = draft.nodes[event.node]
     if node.status is NodeStatus.RUNNING and draft.run.stop_reason:

@@ -27,10 +27,10 @@ __all__ = [
     "begin",
     "begun_beside",
     "begun_otherwise",
+    "execution_of",
+    "halt_of_deleted_run",
     "held_by",
-    "record",
     "requested",
-    "run_deleted",
     "started",
     "turned_away",
 ]
@@ -50,7 +50,7 @@ def started(draft: Draft, event: AttemptStarted) -> Ignored | None:
         return turned_away(event, "stale token")
     if attempt.state is AttemptState.RUNNING:
         return Ignored("already started") if held_by(attempt, event) else turned_away(event, "held by another")
-    begin(draft, event, event.at)
+    begin(draft, attempt, event, event.at)
     return None
 
 
@@ -71,7 +71,7 @@ def requested(draft: Draft, message: Requested) -> Ignored | None:
         )
     if event.doubt == Doubt.REDELIVERED and not message.all_heard:
         return Ignored("reports outstanding")
-    begin(draft, event, draft.now)
+    begin(draft, attempt, event, draft.now)
     draft.effects.append(grant)
     return None
 
@@ -95,13 +95,13 @@ def held_by(attempt: OpenAttempt, event: Beginning | AttemptGivenUp) -> bool:
     return (attempt.worker_id, attempt.incarnation) == (event.worker_id, event.incarnation)
 
 
-def begin(draft: Draft, event: Beginning, at: datetime) -> None:
-    """Make the sender of the event the holder of the attempt, which began at ``at`` by the sender's clock."""
+def begin(draft: Draft, attempt: OpenAttempt, event: Beginning, at: datetime) -> None:
+    """Make the sender of the event the holder of the open attempt, which began at ``at`` by the sender's clock."""
     node = draft.nodes[event.node]
-    at = began_at(draft, node, at)
-    _take_hold(draft, event)
+    at = began_at(draft, attempt, at)
+    _take_hold(draft, attempt, event)
     why = event.doubt if isinstance(event, AttemptRequested) else _AT_ONCE
-    draft.effects.append(record(event, at, accepted=True, begun=True, why=why))
+    draft.effects.append(execution_of(event, at, accepted=True, begun=True, why=why))
     facts = {
         "started_at": node.started_at or at,
         "stdout": event.stdout or node.stdout,
@@ -114,21 +114,22 @@ def begin(draft: Draft, event: Beginning, at: datetime) -> None:
         draft.note(event.node, f"attempt {node.number} started on {event.worker_id}", event.worker_id)
 
 
-def began_at(draft: Draft, node: Node, at: datetime) -> datetime:
-    """Return when the node's open attempt began, ``at`` by its worker's clock, which may be wrong: after its dispatch.
+def began_at(draft: Draft, attempt: OpenAttempt, at: datetime) -> datetime:
+    """Return when an open attempt began, ``at`` by its worker's clock, which may be wrong: after its dispatch.
 
     Time limits and ``delaySec`` count from then, and so do all durations.
     """
-    assert node.attempt is not None  # noqa: S101 - the callers compared its token
-    return min(max(at, node.attempt.dispatched_at), draft.now)
+    return min(max(at, attempt.dispatched_at), draft.now)
 
 
-def record(event: Beginning | AttemptGivenUp, at: datetime, *, accepted: bool, begun: bool, why: str) -> Execution:
+def execution_of(
+    event: Beginning | AttemptGivenUp, at: datetime, *, accepted: bool, begun: bool, why: str
+) -> Execution:
     """Return the effect that records what the sender of the event did with the attempt."""
     return Execution(event.token, event.node, event.worker_id, event.incarnation, at, accepted, begun, why)
 
 
-def run_deleted(event: Beginning, token: str) -> Halt:
+def halt_of_deleted_run(event: Beginning, token: str) -> Halt:
     """Return the halt of an attempt that a worker begins, or wants to, although its run was deleted."""
     return Halt(event.worker_id, token, revoked=True, reason="its run was deleted", incarnation=event.incarnation)
 
@@ -137,15 +138,13 @@ def turned_away(event: AttemptStarted | AttemptRequested, why: str) -> Ignored:
     """Return the answer to a worker that may not have the attempt: it is halted, and what it did is recorded."""
     begun = isinstance(event, AttemptStarted)
     halt = Halt(event.worker_id, event.token, revoked=True, reason=why, incarnation=event.incarnation)
-    execution = record(event, event.at, accepted=False, begun=begun, why=why)
+    execution = execution_of(event, event.at, accepted=False, begun=begun, why=why)
     # A refused request is not a stale report: the worker did right to ask.
     return Ignored(why if begun else "request refused", (halt, execution))
 
 
-def _take_hold(draft: Draft, event: Beginning) -> None:
+def _take_hold(draft: Draft, attempt: OpenAttempt, event: Beginning) -> None:
     node, run = draft.nodes[event.node], draft.run
-    attempt = node.attempt
-    assert attempt is not None  # noqa: S101 - the callers compared its token
     held = replace(attempt, state=AttemptState.RUNNING, worker_id=event.worker_id, incarnation=event.incarnation)
     draft.set_node(event.node, attempt=held)
     if run.plan.dag.placement != "stick" or node.kind == FOLLOW_UP:

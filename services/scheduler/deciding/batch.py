@@ -30,7 +30,7 @@ from services.scheduler.core.decision import (
 from services.scheduler.core.messages import TaskBarred
 from services.scheduler.core.model import Run, evolve
 from services.scheduler.core.plan import FOLLOW_UP
-from services.scheduler.core.starts import run_deleted
+from services.scheduler.core.starts import halt_of_deleted_run
 from services.scheduler.deciding import rows
 from services.scheduler.deciding.flushing import PendingRows
 from services.scheduler.deciding.held_reports import HeldReport
@@ -178,7 +178,7 @@ class Batch:
         self.held_reports += reports
         for report in reports:
             if self.runs.get(report.event.run_key) is None:
-                self.halt(run_deleted(report.event, report.event.token))
+                self.halt(halt_of_deleted_run(report.event, report.event.token))
             else:
                 self.apply(report.event.run_key, report.event)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from services.scheduler.core.messages import AttemptLost, BegunBeside, Requested, TaskUndelivered, TimerFired
-from services.scheduler.core.starts import begun_otherwise, run_deleted
+from services.scheduler.core.starts import begun_otherwise, halt_of_deleted_run
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.progress import progress_row, tells_progress
 from services.scheduler.deciding.rows import chunk_row
@@ -42,9 +42,9 @@ def record_events(batch: Batch, events: Sequence[Event], recorded_until: Callabl
         if batch.runs.get(event.run_key) is None:
             # Its log is not stored: nothing would ever delete it.
             if isinstance(event, AttemptStarted | AttemptRequested):
-                batch.halt(run_deleted(event, event.token))
+                batch.halt(halt_of_deleted_run(event, event.token))
             elif isinstance(event, AttemptFinished) and event.next_start is not None:
-                batch.halt(run_deleted(event, event.next_start.token))
+                batch.halt(halt_of_deleted_run(event, event.next_start.token))
             continue
         if isinstance(event, AttemptFinished):
             batch.pending.log_chunks += [chunk_row(chunk) for chunk in event.logs if chunk.run_key == event.run_key]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from services.scheduler.core.children import why_not
+from services.scheduler.core.children import why_impossible
 from services.worker.attempt.fan_out import fan_out, split_items
 from shared.contracts.events import ChildCall
 from shared.language.expansion.expand import Scope
@@ -158,7 +158,7 @@ def test_a_scheduler_takes_the_name_that_a_worker_evaluates(name: str) -> None:
     step = step_of(f"{{call: '{name}'}}")
     calls = fan_out(step, Scope(({"HOME": "/home/ops", "DAG": "child"},)), lambda command: f"ran-{command}")
 
-    assert why_not(step, calls) == ""
+    assert why_impossible(step, calls) == ""
 
 
 @pytest.mark.parametrize(
@@ -173,6 +173,6 @@ def test_a_scheduler_takes_the_name_that_a_worker_evaluates(name: str) -> None:
     ],
 )
 def test_a_scheduler_takes_no_name_that_a_worker_cannot_evaluate(call: str, name: str) -> None:
-    said = why_not(step_of(f"{{call: '{call}'}}"), [ChildCall(dag=name)])
+    said = why_impossible(step_of(f"{{call: '{call}'}}"), [ChildCall(dag=name)])
 
     assert said == f"its worker reports a call of {name!r}, but the step calls {call!r}"
