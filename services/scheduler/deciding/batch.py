@@ -32,6 +32,7 @@ from services.scheduler.core.model import Run, evolve
 from services.scheduler.core.plan import FOLLOW_UP
 from services.scheduler.core.starts import halt_of_deleted_run
 from services.scheduler.deciding import rows
+from services.scheduler.deciding.chat_history import with_chat_history
 from services.scheduler.deciding.flushing import PendingRows
 from services.scheduler.deciding.held_reports import HeldReport
 from services.scheduler.deciding.limits.quotas import Quotas
@@ -39,7 +40,6 @@ from services.scheduler.deciding.limits.served_pools import ServedPools
 from services.scheduler.deciding.loading import LoadedRun, LoadedRuns
 from services.scheduler.deciding.memory import SchedulerMemory
 from services.scheduler.deciding.post_commit import EndedRun, PostCommit
-from services.scheduler.deciding.progress import recall
 from services.scheduler.deciding.stored_secrets import with_stored_secrets
 from services.scheduler.deciding.traces import lost_span, run_span, waited_span
 from shared.contracts.codec import encode
@@ -99,16 +99,17 @@ class Batch:
         spec_hash: str,
         file_name: str | None,
         parent_key: str | None = None,
-        called_by: tuple[int | None, str | None] = (None, None),
+        parent_node: int | None = None,
+        parent_params: str | None = None,
         by: str,
         urgent: bool = True,
     ) -> None:
         """Create a run. The same batch may then ``apply`` messages to it.
 
-        ``parent_key``: the parent run of a sub-run; it must be in this batch. ``called_by``: the index of the
-        parent's node, and the params with secrets masked. ``by``: who asked for the run. ``urgent``: whether tasks
-        that this batch sends for it may overtake others. The run belongs to this thread's current trace; without one
-        it begins a trace.
+        ``parent_key``: the parent run of a sub-run; it must be in this batch. ``parent_node``: the index of the node
+        that calls it; ``parent_params``: the params of the call, with secrets masked. ``by``: who asked for the run.
+        ``urgent``: whether tasks that this batch sends for it may overtake others. The run belongs to this thread's
+        current trace; without one it begins a trace.
 
         Raises ``QuotaExceeded`` for a root run beyond the quota of its workspace, ``PoolReserved`` for a run that is to
         begin at once in a worker pool that does not serve its workspace.
@@ -123,8 +124,8 @@ class Batch:
             "file_name": file_name,
             "root_key": root_key,
             "parent_key": parent_key,
-            "parent_node": called_by[0],
-            "parent_params": called_by[1],
+            "parent_node": parent_node,
+            "parent_params": parent_params,
             "started_by": by[:_MOST_BY],
             "trace": str(here() or self._begin_trace(run)),
         }
@@ -244,7 +245,7 @@ class Batch:
         # Runs begin only where they are served. But a pool may have been reserved since.
         barred = self.worker_pools.bars(run.dag_name, run.plan.dag.worker_selector)
         if barred is None:
-            self._send(key, with_stored_secrets(self.tx, recall(self.tx, run, effect)))
+            self._send(key, with_stored_secrets(self.tx, with_chat_history(self.tx, run, effect)))
         else:
             self._barred.append((key, TaskBarred(effect.task.node, effect.task.token, str(barred))))
 

@@ -9,7 +9,7 @@ import pytest
 from services.scheduler.core.decision import Dispatch
 from services.scheduler.core.model import Run
 from services.scheduler.core.plan import STEP, Plan
-from services.scheduler.deciding.progress import recall
+from services.scheduler.deciding.chat_history import with_chat_history
 from shared.language.load import load
 from shared.store.writes.transaction import Transaction
 
@@ -45,7 +45,7 @@ def told(steps: Mapping[str, str], *silent: str) -> str:
     task = Task(step=made.steps[len(steps) - 1], kind=STEP, node=len(steps) - 1, options={})
     tx = cast(Transaction, SimpleNamespace(progress=SimpleNamespace(messages=messages)))
     run = cast(Run, SimpleNamespace(run_key="r", plan=made))
-    asked: Any = recall(tx, run, Dispatch(task=cast(Any, task), worker_id=None))
+    asked: Any = with_chat_history(tx, run, Dispatch(task=cast(Any, task), worker_id=None))
     return ", ".join(message["content"] for message in asked.task.options.get("history", ()))
 
 

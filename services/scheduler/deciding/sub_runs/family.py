@@ -80,7 +80,8 @@ def _begin(batch: Batch, new: NewChildren, parent_key: str, effect: StartChild) 
             spec_hash=made.spec_hash,
             file_name=made.file_name,
             parent_key=parent_key,
-            called_by=(effect.node, made.params),
+            parent_node=effect.node,
+            parent_params=made.params,
             by=f"{parent.dag_name}/{parent.dag_run_id}",
             urgent=made.urgent,
         )
