@@ -49,7 +49,7 @@ from services.worker.executors.step_values import evaluate, positive_seconds
 from services.worker.inputs.environment import Environment
 from services.worker.output.pipe_copier import write_all
 from services.worker.process.capture import CommandFailed, Interrupted
-from services.worker.process.guardian_client import GuardianLost
+from services.worker.process.guardian_connection import GuardianLost
 from services.worker.process.outcome import ProcessExit, Result
 from services.worker.process.stop_request import StopKind, StopRequest
 from services.worker.process.supervisor import Supervisor

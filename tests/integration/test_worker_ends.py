@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from services.worker.output.log_shipper import LogShipper
-from services.worker.process.guardian_client import _Link
+from services.worker.process.guardian_connection import GuardianConnection
 from services.worker.process.guardian_process import GuardianProcess
 from services.worker.reporting.heartbeat import HeartbeatSender
 from services.worker.reporting.reports import Reporter
@@ -318,7 +318,7 @@ def test_a_worker_fails_if_one_of_its_threads_dies(
 
 def test_a_worker_fails_if_it_cannot_follow_its_guardian(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     failed = threading.Event()
-    monkeypatch.setattr(_Link, "_receive", lambda _self, _message: 1 // 0)
+    monkeypatch.setattr(GuardianConnection, "_receive", lambda _self, _message: 1 // 0)
     with Rig(tmp_path, on_failure=failed.set) as rig:
         assert rig.run(task(command("true"))).outcome == "broken"
         assert failed.wait(PATIENCE_S)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from services.worker.process.guardian_client import GuardianClient, Process
+from services.worker.process.guardian_client import GuardianClient
+from services.worker.process.guardian_connection import Process
 from services.worker.process.step_users import StepUser
 from shared.ids import new_token
 from tests.harness.broker_users import BrokerUsers

@@ -11,7 +11,8 @@ from typing import TypeVar
 
 import pytest
 
-from services.worker.process.guardian_client import GuardianClient, GuardianLost
+from services.worker.process.guardian_client import GuardianClient
+from services.worker.process.guardian_connection import GuardianLost
 from services.worker.process.guardian_process import GuardianProcess
 from services.worker.process.step_users import StepUser
 from services.worker.process.stop_request import StopKind, StopRequest

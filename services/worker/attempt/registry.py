@@ -5,8 +5,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from itertools import chain
-from services.worker.process.stop_request import StopKind, StopRequest
 
+from services.worker.process.stop_request import StopKind, StopRequest
 
 __all__ = ["AttemptRegistry"]
 

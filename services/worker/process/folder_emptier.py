@@ -11,7 +11,8 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from services.worker.process.guardian_client import GuardianClient, GuardianLost
+from services.worker.process.guardian_client import GuardianClient
+from services.worker.process.guardian_connection import GuardianLost
 from services.worker.process.step_users import StepUsers
 from shared.ids import new_token
 

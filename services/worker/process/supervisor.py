@@ -18,7 +18,8 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from services.worker.process.guardian_client import GuardianClient, Process
+from services.worker.process.guardian_client import GuardianClient
+from services.worker.process.guardian_connection import Process
 from services.worker.process.outcome import ProcessExit, Result, classify
 from services.worker.process.step_users import StepUser, any_folder, make_folder, share_folder
 from services.worker.process.stop_request import StopKind, StopRequest

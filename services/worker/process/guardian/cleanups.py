@@ -15,16 +15,16 @@ _TOGETHER_S = 20.0
 """The time limit of all programs together."""
 
 
-def run_cleanups(wills: Iterable[dict[str, Any]]) -> None:
+def run_cleanups(cleanups: Iterable[dict[str, Any]]) -> None:
     """Run the cleanups. By now no process of a step is left that could write a file or start a process."""
     running = []
-    for will in wills:
-        for path in will["files"]:
+    for cleanup in cleanups:
+        for path in cleanup["files"]:
             with contextlib.suppress(OSError):
                 os.rmdir(path) if os.path.isdir(path) else os.unlink(path)
-        if will["argv"]:
+        if cleanup["argv"]:
             with contextlib.suppress(OSError):
-                running.append(os.posix_spawn(will["argv"][0], will["argv"], {}, setsid=True))
+                running.append(os.posix_spawn(cleanup["argv"][0], cleanup["argv"], {}, setsid=True))
     give_up = time.monotonic() + _TOGETHER_S
     for pid in running:
         with contextlib.suppress(ChildProcessError):

@@ -4,10 +4,9 @@ It runs with ``python -I -S`` and imports the standard library only. It is a chi
 leaves behind, also by a double fork or in a new session, stays a descendant of the guardian. Where there are no
 subreapers it is *portable*: it remembers which processes it has seen below a step (``remembered_tree``).
 
-Requests arrive on the stream socket ``FD``, each as a 4-byte big-endian length and a marshalled dict (both ends are the
-same interpreter). A spawn request carries the descriptors for stdout and stderr, and optionally stdin, as ancillary
-data of the length. When the worker's end of the socket closes, for whatever reason, the guardian kills all descendants,
-runs the registered cleanups (*wills*) and exits.
+Requests arrive on a stream socket (``messages``). One that starts a process carries the descriptors for stdout and
+stderr, and optionally stdin. When the worker's end of the socket closes, for whatever reason, the guardian kills all
+descendants, runs the registered cleanups and exits.
 
     spawn {id, argv, env, cwd}   start a process; one reply, when it has ended: {id, pid, code | signal | errno, what,
                                  limit, orphans: whether ended processes have left others};
@@ -16,8 +15,8 @@ runs the registered cleanups (*wills*) and exits.
     kill {req, id, pid, mark}    kill session, descendants and marked processes; reply {req, left}
     count {req, id, pid, mark}   count the same processes, if alive; reply {req, left}
     holders {req, files}         count the orphans that have one of the files open; reply {req, left}
-    will {id, files, argv}       if the worker dies, remove these files or empty folders and run this program; no reply
-    unwill {id}                  withdraw a will: the worker cleaned up itself; no reply
+    cleanup {id, files, argv}    if the worker dies, remove these files or empty folders and run this program; no reply
+    withdraw {id}                forget a cleanup: the worker cleaned up itself; no reply
     user {uid, gid}              fork a spawner for this user, which serves the socket sent with the request; no reply
     end {req, uid}               kill the spawners of this user and what they started; reply {req, left}
 
@@ -29,16 +28,13 @@ guardian kills itself.
 The guardian does not read the output of steps, has no timeouts for them and does not know what a step is.
 """
 
-import array
 import contextlib
 import errno
-import marshal
 import os
 import resource
 import select
 import signal
 import socket
-import struct
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -47,6 +43,7 @@ from services.worker.process.guardian.cgroups import AskedGroups, StepGroups, li
 from services.worker.process.guardian.cleanups import run_cleanups
 from services.worker.process.guardian.find_program import find_program
 from services.worker.process.guardian.killed_spawners import KilledSpawners
+from services.worker.process.guardian.messages import packed, receive
 from services.worker.process.guardian.process_tree import KILL_TRIES_S, MARK, PAUSE_S, KeptTree, ProcessTree, kill_each
 from services.worker.process.guardian.remembered_tree import RememberedTree, spawner_mark
 from shared.system.proc import has_open
@@ -54,8 +51,6 @@ from shared.system.rights import become, forbid_new_privileges, limit_cpu, make_
 
 __all__ = ["Guardian", "main"]
 
-_HEADER = struct.Struct(">I")
-_FDS = 3
 _UMASK = 0o027
 """The umask of a step with a user of its own. The group has no member but the worker, which reads the step's files."""
 _MOST_REAPED = 200
@@ -86,7 +81,7 @@ class Guardian:
         self._killed_spawners = KilledSpawners(self._tree, portable=portable)
         self._pids: dict[int, int] = {}
         self._ids: dict[int, int] = {}
-        self._wills: dict[int, dict[str, Any]] = {}
+        self._cleanups: dict[int, dict[str, Any]] = {}
         self._poll = select.poll()
         self._wake_r, self._wake_w = os.pipe()
         for fd in (self._wake_r, self._wake_w):
@@ -118,18 +113,15 @@ class Guardian:
                 self._tree.look()
         self._end_all()
 
-    def run_wills(self) -> None:
+    def run_cleanups(self) -> None:
         """Run the cleanups that the worker registered and did not withdraw. Call it after ``run``."""
-        run_cleanups(self._wills.values())
+        run_cleanups(self._cleanups.values())
 
     def _serve(self) -> bool:
-        head, fds = self._receive_head()
-        if not head:
+        received = receive(self._sock)
+        if received is None:
             return False
-        body = self._receive(_HEADER.unpack(head)[0])
-        if body is None:
-            return False
-        request = marshal.loads(body)  # noqa: S302 - only the worker can send it
+        request, fds = received
         op = request["op"]
         if op == "spawn":
             self._spawn(request, fds)
@@ -138,10 +130,10 @@ class Guardian:
             if pid is not None:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(pid, request["sig"])
-        elif op == "will":
-            self._wills[request["id"]] = request
-        elif op == "unwill":
-            self._wills.pop(request["id"], None)
+        elif op == "cleanup":
+            self._cleanups[request["id"]] = request
+        elif op == "withdraw":
+            self._cleanups.pop(request["id"], None)
         elif op == "user":
             self._start_spawner(request["uid"], request["gid"], fds)
         elif op == "holders":
@@ -154,34 +146,6 @@ class Guardian:
             left = self._kill(pid, request["mark"]) if op == "kill" else len(self._tree.of_step(pid, request["mark"]))
             self._send({"req": request["req"], "left": left})
         return True
-
-    def _receive_head(self) -> tuple[bytes, list[int]]:
-        fds = array.array("i")
-        close_on_exec = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
-        head = b""
-        while len(head) < _HEADER.size:
-            part, ancillary, _, _ = self._sock.recvmsg(
-                _HEADER.size - len(head), socket.CMSG_SPACE(_FDS * fds.itemsize), close_on_exec
-            )
-            for level, kind, data in ancillary:
-                if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                    fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
-            if not part:
-                return b"", []
-            head += part
-        for fd in fds:
-            os.set_inheritable(fd, False)
-        return head, list(fds)
-
-    def _receive(self, size: int) -> bytes | None:
-        parts = []
-        while size:
-            part = self._sock.recv(min(size, 1 << 20))
-            if not part:
-                return None
-            parts.append(part)
-            size -= len(part)
-        return b"".join(parts)
 
     def _spawn(self, request: dict[str, Any], fds: list[int]) -> None:
         argv, env = request["argv"], request["env"]
@@ -339,8 +303,7 @@ class Guardian:
         return limit
 
     def _send(self, message: dict[str, Any]) -> None:
-        body = marshal.dumps(message)
-        self._sock.sendall(_HEADER.pack(len(body)) + body)
+        self._sock.sendall(packed(message))
 
     def _kill(self, pid: int, mark: str) -> int:
         give_up = time.monotonic() + KILL_TRIES_S
@@ -397,4 +360,4 @@ def main(fd: int, words: Iterable[str]) -> None:
     guardian.run()
     if (uid, gid) != (os.geteuid(), os.getegid()):
         become(uid, gid)
-    guardian.run_wills()
+    guardian.run_cleanups()
