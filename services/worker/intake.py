@@ -14,12 +14,12 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from services.worker.process.stop_request import StopKind, StopRequest
 from typing import Any
 
 from services.worker.attempt.handler import TaskHandler
 from services.worker.attempt.registry import AttemptRegistry
 from services.worker.known_selectors import KnownSelectors
+from services.worker.process.stop_request import StopKind, StopRequest
 from services.worker.reporting.metrics import WorkerCounters
 from services.worker.reporting.reports import Reporter
 from services.worker.run_files import RunFiles
@@ -106,7 +106,7 @@ class TaskIntake:
         """Whether shared queues may have to be consumed that are not yet."""
         # Guards ``_free``, ``_kept`` and ``_full``, and the calls of pause and resume that follow from them.
         self._lock = threading.Lock()
-        self._draining, self._drains = threading.Event(), threading.Event()
+        self._draining, self._drain_in_effect = threading.Event(), threading.Event()
         self._stopping = threading.Event()
         self._lacks_thread = False
         """Whether an attempt may wait for a thread that could not start."""
@@ -145,7 +145,7 @@ class TaskIntake:
         """
         self._draining.set()
         self._consumer.interrupt()
-        while self._thread.is_alive() and not self._drains.wait(_TAKE_S):
+        while self._thread.is_alive() and not self._drain_in_effect.wait(_TAKE_S):
             pass
 
     def stop(self) -> None:
@@ -201,7 +201,7 @@ class TaskIntake:
         # What the broker has sent already is taken: a task that returns to the broker waits for a scheduler's word.
         self.own_only = self._narrowed and not self._consumer.winding_down
         if self.own_only and self._draining.is_set():
-            self._drains.set()
+            self._drain_in_effect.set()
 
     def _wants_own_only(self) -> bool:
         return self._drained or self._draining.is_set()

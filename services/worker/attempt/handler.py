@@ -271,11 +271,11 @@ class TaskHandler:
         task, result, logs = context.task, attempt.result, context.logs
         shutdown = context.stop.kind is StopKind.SHUTDOWN and result.outcome == "broken"
         last_chunks: tuple[LogChunk, ...] = ()
-        why = ""
+        not_sent = ""
         try:
             last_chunks = logs.finish() if logs is not None else ()
         except Unavailable as error:
-            why = str(error)
+            not_sent = str(error)
         except OSError as error:
             result = Result("failed", result.exit_code or 1, f"the step's output could not be read: {error}")
         if logs is not None and logs.cut_why:
@@ -291,9 +291,9 @@ class TaskHandler:
 
         to = event_queue(task.reports_to)
         following: AttemptContext | Future[bool] | None = None
-        if why and logs is not None:
+        if not_sent and logs is not None:
             chunks = map(log_message, logs.rest())
-            reported = self._reporter.spool_with_logs(task.token, chunks, finished, why, to)
+            reported = self._reporter.spool_with_logs(task.token, chunks, finished, not_sent, to)
             self._attempts.end(task.token, reported=reported)
         else:
             event = finished()
