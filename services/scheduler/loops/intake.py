@@ -40,7 +40,7 @@ class Intake(Generic[T]):
     """One consumer and one thread, with one transaction for each batch of deliveries.
 
     ``prepare`` does what needs no transaction, and then ``record`` writes the messages of a batch in its transaction.
-    ``not_yet`` returns the ids of messages to keep unacknowledged and try again soon; the others do not wait for them.
+    ``find_early`` returns the ids of messages to keep unacknowledged and try again soon; others do not wait for them.
     After the commit, ``after_commit`` is called with the deliveries and the result of ``record``; then the deliveries
     are acked. ``refuse`` answers the sender of a message that failed twice for an unexpected reason, which then becomes
     a dead letter; without it such a message returns until the delivery limit. ``held``: where reports wait for the next
@@ -54,7 +54,7 @@ class Intake(Generic[T]):
         *,
         expects: type,
         prepare: Callable[[Sequence[Envelope]], None] | None = None,
-        not_yet: Callable[[Batch, Pairs], frozenset[str]] = lambda _batch, _pairs: frozenset(),
+        find_early: Callable[[Batch, Pairs], frozenset[str]] = lambda _batch, _pairs: frozenset(),
         record: Callable[[Batch, Sequence[Envelope]], T],
         after_commit: Callable[[Pairs, T], None] | None = None,
         refuse: Callable[[Delivery, Envelope], None] | None = None,
@@ -65,7 +65,7 @@ class Intake(Generic[T]):
         self._consumer = consumer
         self._expects = expects
         self._prepare = prepare
-        self._not_yet = not_yet
+        self._find_early = find_early
         self._record = record
         self._after_commit = after_commit
         self._refuse = refuse
@@ -74,7 +74,7 @@ class Intake(Generic[T]):
         self._deferred: list[tuple[Delivery, Envelope]] = []
         """Messages about runs that another transaction has locked, oldest first. They stay unacknowledged."""
         self._early: list[tuple[Delivery, Envelope]] = []
-        """Messages that ``not_yet`` named, oldest first. They stay unacknowledged."""
+        """Messages that ``find_early`` named, oldest first. They stay unacknowledged."""
         self.recorded_through_s = float("-inf")
         """All messages that arrived before this time of the monotonic clock are recorded."""
         self._woken = False
@@ -211,9 +211,9 @@ class Intake(Generic[T]):
 
     def _record_ready(self, batch: Batch, pairs: Pairs) -> tuple[T, Pairs, Pairs]:
         """Record what may be recorded now; return the result, the recorded messages and the early ones."""
-        not_yet = self._not_yet(batch, pairs)
-        ready = [pair for pair in pairs if pair[1].id not in not_yet]
-        early = [pair for pair in pairs if pair[1].id in not_yet]
+        too_early = self._find_early(batch, pairs)
+        ready = [pair for pair in pairs if pair[1].id not in too_early]
+        early = [pair for pair in pairs if pair[1].id in too_early]
         return self._record(batch, [envelope for _, envelope in ready]), ready, early
 
 

@@ -105,7 +105,7 @@ def events_intake(
         transactor,
         consumer,
         expects=Event,
-        not_yet=_ahead_of_others,
+        find_early=_ahead_of_others,
         record=record,
         after_commit=trace,
         held=transactor.memory.held,
