@@ -153,7 +153,7 @@ class Scheduler:
         events = events_intake(
             transactor,
             consume(report_queues.queues, prefetch=_EVENTS_AHEAD),
-            lambda batch: marks.recorded_until(batch.tx.services.schedulers(), batch.now),
+            lambda batch: marks.recorded_until_for_intake(batch.tx.services.schedulers(), batch.now),
         )
         marks.watch(lambda: events.recorded_through_s, events.wake)
         logs = logs_intake(transactor, consume([LOGS], prefetch=_LOGS_AHEAD))

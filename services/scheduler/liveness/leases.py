@@ -126,7 +126,7 @@ class Leases:
         self._transactor.note_schedulers(peers)
         self._transactor.memory.rules.read(tx)
         doubtful = self._marks.doubtful(peers, now)
-        judged_at = min(now, self._hearing.until, self._marks.reports_until(peers))
+        judged_at = min(now, self._hearing.until, self._marks.recorded_until(peers))
         self.judged_at = max(min(self.judged_at, now), judged_at)
         if judged_at == NEVER:
             return _Findings(judged_at, [], [], doubtful)

@@ -11,7 +11,7 @@ from services.scheduler.deciding.post_commit import NEVER, PostCommit
 from services.scheduler.deciding.report_queues import ReportQueues
 from services.scheduler.liveness.hearing import Hearing
 from services.scheduler.liveness.listening import HeartbeatListener, heartbeat_queue
-from services.scheduler.liveness.report_marks import Gone, Passed, peer_of, recorded_until
+from services.scheduler.liveness.report_marks import AnsweredMarker, Gone, peer_of, recorded_until
 from shared.contracts.codec import encode
 from shared.contracts.markers import Marker
 from shared.errors import Unavailable
@@ -78,7 +78,7 @@ class Marks:
         self._asked: list[tuple[datetime, list[PendingReply]]] = []
         """When markers were sent, one to each reports' queue, and those that are not answered yet."""
         self._last_asked: datetime | None = None
-        self._passed: deque[Passed] = deque(maxlen=_KEPT)
+        self._answered: deque[AnsweredMarker] = deque(maxlen=_KEPT)
         self._gone: dict[str, Gone] = {}
         self._recorded_through_s: Callable[[], float] = lambda: float("-inf")
         self._catch_up: Callable[[], None] = lambda: None
@@ -131,7 +131,7 @@ class Marks:
                 self._session_since = now if session or set_back else self._session_since
                 self._returned.clear()
             if set_back:
-                self._passed.clear()
+                self._answered.clear()
                 self._drop_asked()
         if not session:
             return
@@ -177,7 +177,7 @@ class Marks:
                 continue
             if not asked:
                 with self._lock:
-                    self._passed.append(Passed(sent_at, self._clock()))
+                    self._answered.append(AnsweredMarker(sent_at, self._clock()))
                 # Earlier markers were delivered before these, whether or not their answers come.
                 for _, earlier in self._asked[:place]:
                     _abandon(earlier)
@@ -200,16 +200,16 @@ class Marks:
                 self._reports_until, _ = self._returned.popleft()
             return {"reports_until": self._reports_until, "session_since": self._session_since}
 
-    def reports_until(self, rows: Iterable[Mapping[str, Any]]) -> datetime:
+    def recorded_until(self, rows: Iterable[Mapping[str, Any]]) -> datetime:
         """Return the time before which all sent reports are recorded. ``rows``: all schedulers, this one included."""
         rows = list(rows)
         self._report_queues.note(rows)
         peers = [peer_of(row, self._gone.get(row["instance_id"])) for row in rows]
         with self._lock:
-            return recorded_until(self._passed, peers) if peers else NEVER
+            return recorded_until(self._answered, peers) if peers else NEVER
 
-    def recorded_until(self, rows: Sequence[Mapping[str, Any]], now: datetime) -> datetime:
-        """Like ``reports_until``, for the thread that records this scheduler's reports, in their order.
+    def recorded_until_for_intake(self, rows: Sequence[Mapping[str, Any]], now: datetime) -> datetime:
+        """Like ``recorded_until``, for the thread that records this scheduler's reports, in their order.
 
         What was sent to this scheduler before the report in hand, in the same queue, is recorded. So a scheduler
         without peers that has one queue need not wait for a marker.
@@ -217,7 +217,7 @@ class Marks:
         if len(self._report_queues.queues) == 1 and all(row["instance_id"] == self._instance_id for row in rows):
             return now
         self._hurried_until_s = time.monotonic() + _HURRY_S
-        return self.reports_until(rows)
+        return self.recorded_until(rows)
 
     def doubtful(self, rows: Iterable[Mapping[str, Any]], now: datetime) -> list[str]:
         """Return the other schedulers whose session may be over; ``ask`` finds out.

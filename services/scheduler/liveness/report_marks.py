@@ -20,7 +20,7 @@ from typing import Any
 
 from services.scheduler.deciding.post_commit import NEVER
 
-__all__ = ["Gone", "Passed", "Peer", "peer_of", "recorded_until"]
+__all__ = ["AnsweredMarker", "Gone", "Peer", "peer_of", "recorded_until"]
 
 _RETURN = timedelta(seconds=2)
 """Within this time after a session's end, the broker has put its messages back."""
@@ -29,7 +29,7 @@ _ORDER = timedelta(seconds=0.5)
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
+class AnsweredMarker:
     """A marker in the reports' queue: when it was sent, and when the answer came that it was delivered."""
 
     sent_at: datetime
@@ -56,7 +56,7 @@ class Peer:
     since: datetime
     gone: Gone | None = None
 
-    def vouches(self, marker: Passed) -> bool:
+    def vouches(self, marker: AnsweredMarker) -> bool:
         """Return whether no report that was sent before the marker can still lie unrecorded with this scheduler."""
         gone = self.gone
         if gone is not None and gone.first + _RETURN <= marker.sent_at and marker.answered_at <= gone.last:
@@ -64,9 +64,9 @@ class Peer:
         return self.since + _RETURN <= marker.sent_at and marker.answered_at + _ORDER <= self.recorded_until
 
 
-def recorded_until(passed: Iterable[Passed], peers: Sequence[Peer]) -> datetime:
+def recorded_until(answered: Iterable[AnsweredMarker], peers: Sequence[Peer]) -> datetime:
     """Return the newest time that is proven: all reports sent before it are recorded. ``NEVER`` if there is none."""
-    return max((one.sent_at for one in passed if all(peer.vouches(one) for peer in peers)), default=NEVER)
+    return max((one.sent_at for one in answered if all(peer.vouches(one) for peer in peers)), default=NEVER)
 
 
 def peer_of(row: Mapping[str, Any], gone: Gone | None) -> Peer:

@@ -46,7 +46,7 @@ _SWEEP_EVERY_S = 8
 """How often refused messages are sent again. ``Poll`` finds overdue rows of other schedulers sooner."""
 _IDLE_S = 60.0
 _AGAIN_S = 1.0
-"""The pause before the next try to tell a run, which was locked, that its task was handed back."""
+"""The pause before the next try to tell a run, which was locked, that its task reached no worker."""
 _DELETE_AT_MOST = 500
 _SWEEP_AT_MOST = 500
 OVERDUE_S = STALE_S + _SWEEP_EVERY_S
@@ -71,8 +71,9 @@ class Relay:
         self._transport = transport
         self._clock = clock
         self._notice = notice
-        self._sent: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._handed_back: queue.SimpleQueue[tuple[Outgoing, str]] = queue.SimpleQueue()
+        self._confirmed: queue.SimpleQueue[str] = queue.SimpleQueue()
+        """Ids of messages that the broker has confirmed. An empty text only ends a wait."""
+        self._undelivered: queue.SimpleQueue[tuple[Outgoing, str]] = queue.SimpleQueue()
         """Tasks that reached no worker, with the reason."""
         self._known: set[str] = set()
         """Names of broker queues that exist, as far as this scheduler knows."""
@@ -92,7 +93,7 @@ class Relay:
             if len(message.queue.name.encode()) > MOST_NAME_BYTES:
                 # An earlier release has named the queue. The core makes the task anew, for the present name.
                 self._under_way.add(message.message_id)
-                self._hand_back(message, "the name of its broker queue is too long")
+                self._note_undelivered(message, "the name of its broker queue is too long")
                 continue
             self._declare(message.queue)
             point("relay.before_publish")
@@ -111,32 +112,32 @@ class Relay:
 
     def _settle(self, message: Outgoing, error: BaseException | None) -> None:
         if error is None:
-            self._sent.put(message.message_id)
+            self._confirmed.put(message.message_id)
         elif isinstance(error, Unroutable):
             # Somebody has deleted the broker queue, or another broker without it has taken over.
             self._known.discard(message.queue.name)
-            self._hand_back(message, f"broker queue {message.queue.name} does not exist")
+            self._note_undelivered(message, f"broker queue {message.queue.name} does not exist")
         elif isinstance(error, MessageTooLarge):
             # An earlier release has made the task. The core makes it anew, and fails a step whose task is too large.
-            self._hand_back(message, str(error))
+            self._note_undelivered(message, str(error))
         else:
             self._under_way.discard(message.message_id)
             if isinstance(error, BrokerUnavailable) and not isinstance(error, PublishUnconfirmed):
                 self._refused.add(message.message_id)
-                self._sent.put("")
+                self.wake()
 
-    def _hand_back(self, message: Outgoing, why: str) -> None:
-        self._handed_back.put((message, why))
-        self._sent.put("")
+    def _note_undelivered(self, message: Outgoing, why: str) -> None:
+        self._undelivered.put((message, why))
+        self.wake()
 
     def note_overdue(self) -> None:
         """Note that the outbox has overdue rows."""
         self._overdue = True
-        self._sent.put("")
+        self.wake()
 
     def wake(self) -> None:
         """End a wait of ``run``, which then checks whether to stop."""
-        self._sent.put("")
+        self._confirmed.put("")
 
     def run(self, stop: StopEvent) -> None:
         """Delete confirmed rows and sweep overdue rows until ``stop``; the body of a background thread."""
@@ -158,7 +159,7 @@ class Relay:
     def _wait_s(self, next_sweep_s: float) -> float:
         if self._overdue:
             return 0
-        if not self._handed_back.empty():
+        if not self._undelivered.empty():
             return _AGAIN_S
         return max(0.0, next_sweep_s - time.monotonic()) if self._refused else _IDLE_S
 
@@ -172,14 +173,14 @@ class Relay:
     def _clear(self, stop: StopEvent, timeout_s: float) -> None:
         ids: list[str] = []
         with contextlib.suppress(queue.Empty):
-            ids.append(self._sent.get(timeout=timeout_s))
+            ids.append(self._confirmed.get(timeout=timeout_s))
             # Waking for each row costs more than deleting it.
-            if self._sent.qsize() < _DELETE_AT_MOST:
+            if self._confirmed.qsize() < _DELETE_AT_MOST:
                 stop.wait(min(timeout_s, _GATHER_S))
             while len(ids) < _DELETE_AT_MOST:
-                ids.append(self._sent.get_nowait())
+                ids.append(self._confirmed.get_nowait())
         self._finish([one for one in ids if one])
-        self._give_back()
+        self._notify_undelivered()
 
     def _finish(self, ids: list[str]) -> None:
         if not ids:
@@ -190,28 +191,28 @@ class Relay:
                 tx.outbox.delete(ids)
         except StoreUnavailable:
             for one in ids:
-                self._sent.put(one)
+                self._confirmed.put(one)
             raise
         self._under_way.difference_update(ids)
 
-    def _give_back(self) -> None:
+    def _notify_undelivered(self) -> None:
         """Notify the core of tasks that reached no worker; the core sends new tasks."""
         messages = []
-        while not self._handed_back.empty():
-            messages.append(self._handed_back.get())
+        while not self._undelivered.empty():
+            messages.append(self._undelivered.get())
         if not messages:
             return
-        notices = [_undelivered(message, why) for message, why in messages]
+        notices = [_notice_of(message, why) for message, why in messages]
         try:
             locked = self._notice(notices)
         except StoreUnavailable:
             for message, why in messages:
-                self._hand_back(message, why)
+                self._note_undelivered(message, why)
             raise
         done = []
         for (message, why), (key, _) in zip(messages, notices, strict=True):
             if key in locked:
-                self._handed_back.put((message, why))
+                self._undelivered.put((message, why))
             else:
                 done.append(message.message_id)
         self._finish(done)
@@ -246,7 +247,7 @@ class Relay:
         return len(rows)
 
 
-def _undelivered(message: Outgoing, why: str) -> tuple[str, TaskUndelivered]:
+def _notice_of(message: Outgoing, why: str) -> tuple[str, TaskUndelivered]:
     """Return the notice to the run of a task that reached no worker."""
     task = decode_as(message.body, Task)
     return task.run_key, TaskUndelivered(task.node, task.token, why, never_sent=not message.again)

@@ -51,7 +51,7 @@ class Rig:
         return {"instance_id": "me", "version": "test", "heartbeat_at": self.now, **self.marks.row()}
 
     def until(self, *others: dict[str, object]) -> datetime:
-        return self.marks.reports_until([self.row(), *others])
+        return self.marks.recorded_until([self.row(), *others])
 
     def second(self, *, answer: bool = True) -> None:
         """Send markers, let a second pass, and let a scheduler receive those among the reports."""
@@ -120,7 +120,7 @@ def test_while_nobody_can_be_lost_markers_are_rare(rig: Rig) -> None:
 
     rows = [rig.row(), {**rig.row(), "instance_id": "other"}]
     rig.second()
-    rig.marks.recorded_until(rows, rig.now)
+    rig.marks.recorded_until_for_intake(rows, rig.now)
     # In as many seconds as there is one marker otherwise.
     for _ in range(5):
         rig.second(answer=False)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.scheduler.deciding.post_commit import NEVER
-from services.scheduler.liveness.report_marks import Gone, Passed, Peer, peer_of, recorded_until
+from services.scheduler.liveness.report_marks import AnsweredMarker, Gone, Peer, peer_of, recorded_until
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -26,22 +26,22 @@ def row(heard_s: float, since_s: float, until_s: float | None) -> dict[str, date
 
 
 def test_a_marker_counts_when_everyone_has_recorded_what_came_before_its_answer() -> None:
-    marker = Passed(at(100), at(101))
+    marker = AnsweredMarker(at(100), at(101))
     done, behind = Peer(at(102), at(0)), Peer(at(101), at(0))
 
     assert recorded_until([marker], [done, done]) == at(100)
     assert recorded_until([marker], [done, behind]) == NEVER
-    assert recorded_until([Passed(at(90), at(91)), marker], [done, behind]) == at(90)
+    assert recorded_until([AnsweredMarker(at(90), at(91)), marker], [done, behind]) == at(90)
 
 
 def test_a_marker_from_before_a_new_session_proves_nothing() -> None:
-    assert recorded_until([Passed(at(100), at(101))], [Peer(at(200), at(99))]) == NEVER
-    assert recorded_until([Passed(at(101), at(102))], [Peer(at(200), at(99))]) == at(101)
+    assert recorded_until([AnsweredMarker(at(100), at(101))], [Peer(at(200), at(99))]) == NEVER
+    assert recorded_until([AnsweredMarker(at(101), at(102))], [Peer(at(200), at(99))]) == at(101)
 
 
 def test_a_silent_scheduler_counts_until_its_session_is_over() -> None:
     silent = row(50, 0, 49)
-    marker = Passed(at(100), at(101))
+    marker = AnsweredMarker(at(100), at(101))
 
     assert recorded_until([marker], [peer_of(silent, None)]) == NEVER
     assert recorded_until([marker], [peer_of(silent, Gone(at(99), at(300)))]) == NEVER, "perhaps not put back"
@@ -71,7 +71,7 @@ def test_no_report_from_before_the_proven_time_is_unrecorded(moves: list[tuple[s
     """A model of the broker: one queue, two consumers that receive, record, hang, lose their session and return."""
     queue: deque[tuple[str, float]] = deque()
     peers = [_Consumer() for _ in range(2)]
-    passed: list[Passed] = []
+    answered: list[AnsweredMarker] = []
     unrecorded: set[float] = set()
     now = 0.0
     for move, who in moves:
@@ -86,7 +86,7 @@ def test_no_report_from_before_the_proven_time_is_unrecorded(moves: list[tuple[s
         elif move == "deliver" and alive and queue:
             kind, sent = queue.popleft()
             if kind == "marker":
-                passed.append(Passed(at(sent), at(now)))
+                answered.append(AnsweredMarker(at(sent), at(now)))
             else:
                 one.inbox.append((kind, sent))
                 one.received += 1
@@ -117,5 +117,5 @@ def test_no_report_from_before_the_proven_time_is_unrecorded(moves: list[tuple[s
             )
             for each in peers
         ]
-        proven = recorded_until(passed, rows)
+        proven = recorded_until(answered, rows)
         assert not [sent for sent in unrecorded if at(sent) < proven]
