@@ -7,17 +7,18 @@ why; so copies of SAFE and TRANSIENT messages, which schedulers receive, are pub
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from shared.transport.base import BrokerQueue, Durability
 from shared.transport.rabbitmq.batches import BatchItem
 from shared.transport.rabbitmq.connection import Connection
 from shared.transport.topology import HEADER_AGAIN
 
-__all__ = ["Origin", "RabbitDelivery", "Settlement", "Stored"]
+__all__ = ["Origin", "RabbitDelivery", "Settle", "Settlement", "Stored"]
 
 _RETRY_S = 1.0
 
+Settle = Literal["ack", "retry", "reject"]
 Stored = Callable[[bool], None]
 """Callback with one argument: whether the broker has stored the copy of a delivery."""
 
@@ -41,8 +42,8 @@ class Subscription(Protocol):
     connection: Connection
     settlement: Settlement
 
-    def settle(self, channel: Any, tag: int, how: str) -> None:
-        """Settle a message that ``channel`` delivered with ``tag``: ``how`` is ``ack``, ``retry`` or ``reject``."""
+    def settle(self, channel: Any, tag: int, how: Settle) -> None:
+        """Settle a message that ``channel`` delivered with ``tag``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Origin:
     alone: bool
     arrived_s: float
 
-    def settle(self, how: str) -> None:
+    def settle(self, how: Settle) -> None:
         self.subscription.settle(self.channel, self.tag, how)
 
 
