@@ -48,7 +48,7 @@ from shared.ids import new_token
 from shared.outbound import OutboundPolicy
 from shared.private_files import private_folder
 from shared.service import Background
-from shared.settings.readers import StepUserRange
+from shared.settings.user_readers import StepUserRange
 from shared.transport.base import WorkerTransport
 
 __all__ = ["Worker", "WorkerSettings"]

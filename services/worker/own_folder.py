@@ -15,7 +15,7 @@ from pathlib import Path
 from shared.errors import ConfigInvalid
 from shared.private_files import private_file, replace_private_file
 from shared.settings.config import Config
-from shared.settings.readers import StepUserRange
+from shared.settings.user_readers import StepUserRange
 
 __all__ = ["own_folder"]
 

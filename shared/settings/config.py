@@ -24,7 +24,7 @@ from shared.outbound import OutboundPolicy
 from shared.settings.dagu import read_dagu_settings
 from shared.settings.option import Option
 from shared.settings.options import OPTIONS
-from shared.settings.readers import StepUserRange
+from shared.settings.user_readers import StepUserRange
 
 __all__ = ["OPTIONS", "Config", "SettingOrigin", "enter_time_zone", "environment", "load_config", "secret_variables"]
 

@@ -1,10 +1,8 @@
 """Readers of settings: each returns the value that a text means, or raises ``ValueError`` with what is wrong."""
 
 import codecs
-import pwd
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -15,7 +13,6 @@ from shared.roles import ROLES
 from shared.workspaces import WORKSPACE_RULE, valid_workspace
 
 __all__ = [
-    "StepUserRange",
     "base_path",
     "control_group",
     "cpus",
@@ -36,11 +33,9 @@ __all__ = [
     "seconds",
     "server_url",
     "size",
-    "step_users",
     "text_encoding",
     "true_or_false",
     "url",
-    "user",
     "whole_number",
     "whole_seconds",
     "words",
@@ -102,20 +97,15 @@ def days_kept(least: int) -> Callable[[str], int]:
     return read
 
 
-def _number(what: str, low: float, high: float) -> Callable[[str], float]:
-    def read(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = 0
-        if not low <= value <= high:
-            raise ValueError(f"{text!r} is not a number of {what} from {low:g} to {high:g}")
-        return value
-
-    return read
-
-
-cpus = _number("CPUs", 0.01, 1024)
+def cpus(text: str) -> float:
+    """Return a number of CPUs, such as ``0.5``."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
+    if not 0.01 <= value <= 1024:
+        raise ValueError(f"{text!r} is not a number of CPUs from 0.01 to 1024")
+    return value
 
 
 def labels(text: str) -> tuple[tuple[str, str], ...]:
@@ -320,9 +310,6 @@ def origins(text: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-_MOST_USERS = 10_000
-
-
 def size(low: int) -> Callable[[str], int]:
     """Return a reader of sizes from ``low`` bytes, such as ``1048576``, ``512m``, ``4g`` or, as Kubernetes, ``4Gi``."""
 
@@ -334,63 +321,6 @@ def size(low: int) -> Callable[[str], int]:
         return value
 
     return read
-
-
-def user(text: str) -> tuple[int, int]:
-    """Return the uid and gid of a user other than root, given as a name, ``uid`` or ``uid:gid``.
-
-    The default gid is the user's primary group or, for a uid without an entry, the same number.
-    """
-    uid, gid, _ = _user(text)
-    return uid, gid
-
-
-@dataclass(frozen=True, slots=True)
-class StepUserRange:
-    """The users of steps: ``count`` of them, with following uids and gids. ``home`` is empty if they have none."""
-
-    first_uid: int
-    first_gid: int
-    count: int
-    home: str = ""
-
-    @property
-    def uids(self) -> range:
-        return range(self.first_uid, self.first_uid + self.count)
-
-    @property
-    def gids(self) -> range:
-        return range(self.first_gid, self.first_gid + self.count)
-
-
-def step_users(text: str) -> StepUserRange:
-    """Return the users of ``20000-20999``, or the one user that ``user`` reads."""
-    found = re.fullmatch(r"(\d{1,10})-(\d{1,10})", text.strip())
-    if found is None:
-        uid, gid, home = _user(text)
-        return StepUserRange(uid, gid, 1, home)
-    first, last = int(found[1]), int(found[2])
-    if not 0 < first < last < 1 << 31 or last - first >= _MOST_USERS:
-        raise ValueError(f"{text!r} is not a range of 2 to {_MOST_USERS} user ids, such as 20000-20999")
-    return StepUserRange(first, first, last - first + 1)
-
-
-def _user(text: str) -> tuple[int, int, str]:
-    name, _, group = text.strip().partition(":")
-    if group and not re.fullmatch(r"\d{1,9}", group):
-        raise ValueError(f"{text!r}: the group is not a number")
-    try:
-        entry = pwd.getpwuid(int(name)) if re.fullmatch(r"\d{1,9}", name) else pwd.getpwnam(name)
-        uid, gid, home = entry.pw_uid, entry.pw_gid, entry.pw_dir
-    except KeyError:
-        if not name.isdecimal():
-            raise ValueError(f"{name!r} is not a user of this machine") from None
-        uid = gid = int(name)
-        home = ""
-    gid = int(group) if group else gid
-    if not uid or not gid:
-        raise ValueError(f"{text!r} is root or in root's group: choose a user without its rights")
-    return uid, gid, home
 
 
 def words(text: str) -> tuple[str, ...]:

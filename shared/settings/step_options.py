@@ -1,7 +1,8 @@
 """The settings of a worker that say as which user its steps run, and what they may use."""
 
 from shared.settings.option import WORKER, Option
-from shared.settings.readers import control_group, cpus, size, step_users, user, whole_number, whole_seconds
+from shared.settings.readers import control_group, cpus, size, whole_number, whole_seconds
+from shared.settings.user_readers import step_users, user
 
 __all__ = ["STEP_OPTIONS"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from shared.language.model import Step, StepCommand
-from shared.settings.readers import StepUserRange
+from shared.settings.user_readers import StepUserRange
 from tests.harness.cluster import gone, pid_in
 from tests.harness.eventually import PATIENCE_S, eventually
 from tests.harness.worker_rig import Rig, command, script, task

@@ -17,7 +17,7 @@ from shared.errors import ConfigInvalid
 from shared.settings import readers
 from shared.settings.config import OPTIONS, Config, load_config
 from shared.settings.option import Option
-from shared.settings.readers import StepUserRange
+from shared.settings.user_readers import StepUserRange
 
 ROOT = Path(__file__).parents[2]
 

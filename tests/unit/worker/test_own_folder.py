@@ -9,7 +9,7 @@ import pytest
 from services.worker.own_folder import own_folder
 from shared.errors import ConfigInvalid
 from shared.settings.config import Config, load_config
-from shared.settings.readers import StepUserRange
+from shared.settings.user_readers import StepUserRange
 
 
 def _config(data: Path, host: str, *, pool: str = "default", **given: str) -> Config:
