@@ -12,7 +12,7 @@ from typing import get_args
 from prometheus_client import Counter, Gauge, Histogram, Summary
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from services.scheduler.core.decision import ClosedAttempt
+from services.scheduler.core.decision import STALE_REASONS, ClosedAttempt
 from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.pool_attempts import PoolAttempts
 from shared.metrics import LATENCY_S, PHASE_S, DagNames
@@ -139,7 +139,6 @@ _phases = {
     name: PHASE.labels(name)
     for name in ("accepted_created", "created_dispatched", "dispatched_started", "started_ended", "ended_decided")
 }
-_STALE = frozenset({"stale token", "held by another"})
 _dags = DagNames(0)
 
 for _status in RunStatus:
@@ -179,7 +178,7 @@ def count(after: PostCommit) -> None:
         TASKS_SENT.inc(len(after.outgoing))
     for why in after.ignored:
         IGNORED.labels(why).inc()
-        if why in _STALE:
+        if why in STALE_REASONS:
             REFUSED.inc()
     if after.grants:
         GRANTED.inc(len(after.grants))

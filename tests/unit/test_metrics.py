@@ -163,13 +163,13 @@ def test_a_commit_is_counted_once_with_its_times() -> None:
             at=_NOW + timedelta(seconds=7),
             ended=[_ended("d", RunStatus.FAILED)],
             closed=[closed],
-            ignored=["stale token", "already begun"],
+            ignored=["stale token", "held by another", "already begun"],
         )
     )
 
     assert _value("dagway_dag_runs_ended_total", status="failed") == before[0] + 1
     assert _value("dagway_dispatch_seconds_sum") == before[1] + 2
-    assert _value("dagway_stale_writes_refused_total") == refused + 1
+    assert _value("dagway_stale_writes_refused_total") == refused + 2
 
 
 def test_a_clock_that_was_set_back_takes_nothing_from_a_total() -> None:

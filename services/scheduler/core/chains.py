@@ -7,7 +7,7 @@ from the first one's (see ``attempt_tokens``), so nothing is stored before the w
 
 from datetime import timedelta
 
-from services.scheduler.core.decision import Halt, Ignored
+from services.scheduler.core.decision import STALE_TOKEN, Halt, Ignored
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.model import Node, Run, evolve
 from services.scheduler.core.plan import FOLLOW_UP, HANDLER, PREPARE, STEP
@@ -84,7 +84,7 @@ def go_on(draft: Draft, event: AttemptFinished) -> None:
         or start.token != token_in_chain(event.token, idx)
         or not _untouched(draft.nodes[idx])
     ):
-        draft.effects.extend(ignore_end(draft, event, "stale token").effects)
+        draft.effects.extend(ignore_end(draft, event, STALE_TOKEN).effects)
         return
     attempt = draft.open_next_in_chain(idx, start.token, event.worker_id, event.at)
     begin(draft, attempt, _started(event, start, idx), start.at)

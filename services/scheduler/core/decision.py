@@ -10,6 +10,9 @@ from shared.contracts.tasks import Task
 from shared.status import AttemptState, Begun, TimerKind
 
 __all__ = [
+    "HELD_BY_ANOTHER",
+    "STALE_REASONS",
+    "STALE_TOKEN",
     "THE_RUN",
     "Acquire",
     "AddLog",
@@ -34,6 +37,9 @@ __all__ = [
 
 THE_RUN = -1
 """The node of a timer of the run itself."""
+STALE_TOKEN, HELD_BY_ANOTHER = "stale token", "held by another"
+STALE_REASONS = frozenset({STALE_TOKEN, HELD_BY_ANOTHER})
+"""Why a message about an attempt is ignored: the attempt is closed, or another worker has it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from datetime import timedelta
 from services.scheduler.core import approvals, children, follow_ups
 from services.scheduler.core.chains import go_on, ignore_end
 from services.scheduler.core.conclude import STATUS, End, conclude
-from services.scheduler.core.decision import Halt, Ignored
+from services.scheduler.core.decision import HELD_BY_ANOTHER, STALE_TOKEN, Halt, Ignored
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import AttemptLost, TaskBarred, TaskUndelivered
 from services.scheduler.core.model import Node, OpenAttempt
@@ -27,9 +27,9 @@ def finished(draft: Draft, event: AttemptFinished) -> Ignored | None:
     """Close the attempt, then continue according to the node's kind and its retry and repeat policies."""
     node = draft.nodes[event.node]
     if node.attempt is None or node.attempt.token != event.token:
-        return ignore_end(draft, event, "stale token")
+        return ignore_end(draft, event, STALE_TOKEN)
     if node.attempt.state is AttemptState.RUNNING and not held_by(node.attempt, event):
-        return ignore_end(draft, event, "held by another")
+        return ignore_end(draft, event, HELD_BY_ANOTHER)
     event = _by_our_clock(draft, node.attempt, event)
     if node.attempt.state is AttemptState.DISPATCHED:
         # This report overtook the report of the start. The run's history must be the same in both orders.
@@ -116,9 +116,9 @@ def given_up(draft: Draft, event: AttemptGivenUp) -> Ignored | None:
     """
     attempt = draft.nodes[event.node].attempt
     if attempt is None or attempt.token != event.token:
-        return Ignored("stale token")
+        return Ignored(STALE_TOKEN)
     if attempt.state is AttemptState.RUNNING and not held_by(attempt, event):
-        return Ignored("held by another")
+        return Ignored(HELD_BY_ANOTHER)
     if attempt.state is AttemptState.DISPATCHED and event.doubt == Doubt.REDELIVERED:
         # Another worker may have begun it. The worker returned the task to the broker, so a worker will ask again.
         return Ignored("not begun")
@@ -142,7 +142,7 @@ def undelivered(draft: Draft, message: TaskUndelivered) -> Ignored | None:
     """
     attempt = draft.nodes[message.node].attempt
     if attempt is None or attempt.token != message.token or attempt.state is not AttemptState.DISPATCHED:
-        return Ignored("stale token")
+        return Ignored(STALE_TOKEN)
     draft.withdraw(message.node, message.why, Begun.NEVER_SENT if message.never_sent else Begun.PERHAPS)
     draft.note(message.node, f"a new task is sent: {message.why}")
     _leave(draft, attempt.worker_id)
@@ -154,7 +154,7 @@ def barred(draft: Draft, message: TaskBarred) -> Ignored | None:
     node = draft.nodes[message.node]
     attempt = node.attempt
     if attempt is None or attempt.token != message.token or attempt.state is not AttemptState.DISPATCHED:
-        return Ignored("stale token")
+        return Ignored(STALE_TOKEN)
     draft.close_attempt(message.node, AttemptState.WITHDRAWN, error=message.why, begun=Begun.NEVER_SENT)
     draft.set_node(message.node, number=node.number - 1, call_token="")
     node = draft.nodes[message.node]
@@ -181,7 +181,7 @@ def lost(draft: Draft, message: AttemptLost) -> Ignored | None:
     node = draft.nodes[message.node]
     attempt = node.attempt
     if attempt is None or attempt.token != message.token:
-        return Ignored("stale token")
+        return Ignored(STALE_TOKEN)
     _leave(draft, attempt.worker_id)
     if attempt.state is AttemptState.DISPATCHED:
         draft.withdraw(message.node, message.why)

@@ -8,7 +8,7 @@ attempt is granted to one worker, as long as nobody is known to run it.
 from dataclasses import replace
 from datetime import datetime
 
-from services.scheduler.core.decision import Execution, Grant, Halt, Ignored
+from services.scheduler.core.decision import HELD_BY_ANOTHER, STALE_TOKEN, Execution, Grant, Halt, Ignored
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import BegunBeside, Requested
 from services.scheduler.core.model import Node, OpenAttempt
@@ -47,9 +47,9 @@ def started(draft: Draft, event: AttemptStarted) -> Ignored | None:
     """
     attempt = draft.nodes[event.node].attempt
     if attempt is None or attempt.token != event.token:
-        return turned_away(event, "stale token")
+        return turned_away(event, STALE_TOKEN)
     if attempt.state is AttemptState.RUNNING:
-        return Ignored("already started") if held_by(attempt, event) else turned_away(event, "held by another")
+        return Ignored("already started") if held_by(attempt, event) else turned_away(event, HELD_BY_ANOTHER)
     begin(draft, attempt, event, event.at)
     return None
 
@@ -63,12 +63,10 @@ def requested(draft: Draft, message: Requested) -> Ignored | None:
     event = message.event
     attempt = draft.nodes[event.node].attempt
     if attempt is None or attempt.token != event.token:
-        return turned_away(event, "stale token")
+        return turned_away(event, STALE_TOKEN)
     grant = Grant(event.worker_id, event.incarnation, event.token)
     if attempt.state is AttemptState.RUNNING:
-        return (
-            Ignored("granted already", (grant,)) if held_by(attempt, event) else turned_away(event, "held by another")
-        )
+        return Ignored("granted already", (grant,)) if held_by(attempt, event) else turned_away(event, HELD_BY_ANOTHER)
     if event.doubt == Doubt.REDELIVERED and not message.all_heard:
         return Ignored("reports outstanding")
     begin(draft, attempt, event, draft.now)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from services.scheduler.core.decision import Halt
+from services.scheduler.core.decision import STALE_TOKEN, Halt
 from services.scheduler.core.plan import PREPARE, STEP
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.rows import plan_key
@@ -166,7 +166,7 @@ class HeartbeatRecords:
             stale = [token for token in dict.fromkeys(newest[worker_id].tokens) if token not in known][:_MOST_STALE]
             open_elsewhere = batch.tx.leases.open_chains(stale) if stale else set()
             halts.extend(
-                Halt(worker_id, token, revoked=True, reason="stale token")
+                Halt(worker_id, token, revoked=True, reason=STALE_TOKEN)
                 for token in stale
                 if chain_of(token) not in open_elsewhere
             )
