@@ -1,19 +1,24 @@
 """Concludes an execution of a node: sets its final status, its next retry, or its next repetition."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Literal
 
 from services.scheduler.core.decision import WakeAt
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.model import Node, evolve
 from services.scheduler.core.plan import HANDLER
 from services.scheduler.core.step_rules import lets_dependents_run, repeat_wait_s, retry_wait_s
+from shared.contracts.events import Outcome
 from shared.language.model import Handler, RetryPolicy, Step
 from shared.status import NodeStatus, StopReason, TimerKind
 
-__all__ = ["STATUS", "End", "conclude"]
+__all__ = ["STATUS", "End", "EndOutcome", "conclude"]
 
-STATUS = {
+EndOutcome = Outcome | Literal["partially_succeeded"]
+"""How an execution ended: as its worker reports, or as its sub-runs did."""
+STATUS: Mapping[EndOutcome, NodeStatus] = {
     "succeeded": NodeStatus.SUCCEEDED,
     "partially_succeeded": NodeStatus.PARTIALLY_SUCCEEDED,
     "skipped": NodeStatus.SKIPPED,
@@ -35,7 +40,7 @@ class End:
     ``interval`` of the retry policy if the spec has expressions for them.
     """
 
-    outcome: str
+    outcome: EndOutcome
     exit_code: int
     error: str
     final: bool = False

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from services.scheduler.core.model import Run
 from shared.admission.pools import Claim
+from shared.contracts.events import Outcome
 from shared.contracts.tasks import Task
 from shared.status import AttemptState, Begun, TimerKind
 
@@ -133,7 +134,7 @@ class ClosedAttempt:
     run_attempt: int
     number: int
     state: AttemptState
-    outcome: str | None
+    outcome: Outcome | None
     worker_id: str | None
     incarnation: str | None
     exit_code: int | None

@@ -11,6 +11,7 @@ from services.scheduler.core.decision import Advanced, ClosedAttempt, Effect, Ha
 from services.scheduler.core.model import Node, OpenAttempt, Run, evolve
 from services.scheduler.core.tally import Tally, take_tally
 from shared.contracts.attempt_tokens import attempt_token
+from shared.contracts.events import Outcome
 from shared.errors import InvariantBroken
 from shared.status import AttemptState, Begun, NodeStatus, RunStatus
 from shared.status_changes import NODE_CHANGES, RUN_CHANGES
@@ -139,7 +140,7 @@ class Draft:
         idx: int,
         state: AttemptState,
         *,
-        outcome: str | None = None,
+        outcome: Outcome | None = None,
         exit_code: int | None = None,
         error: str = "",
         started_at: datetime | None = None,

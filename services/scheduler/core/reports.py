@@ -12,7 +12,7 @@ from services.scheduler.core.messages import AttemptLost, TaskBarred, TaskUndeli
 from services.scheduler.core.model import Node, OpenAttempt
 from services.scheduler.core.plan import FOLLOW_UP, HANDLER, PREPARE, STEP
 from services.scheduler.core.starts import began_at, begin, execution_of, held_by
-from shared.contracts.events import AttemptFinished, AttemptGivenUp, Doubt
+from shared.contracts.events import AttemptFinished, AttemptGivenUp, Doubt, Outcome
 from shared.contracts.prepared import PreparedValues
 from shared.language.steps.approval import APPROVAL
 from shared.status import AttemptState, Begun, NodeStatus, RunStatus, StopReason
@@ -231,7 +231,7 @@ def _is_approval(draft: Draft, node: Node) -> bool:
     return node.kind == STEP and draft.run.plan.steps[node.idx].type == APPROVAL
 
 
-def _outcome_of_none(draft: Draft, node: Node) -> str:
+def _outcome_of_none(draft: Draft, node: Node) -> Outcome:
     """Return the outcome of an execution that no worker reports."""
     return "aborted" if draft.run.stop_reason and node.kind != HANDLER else "failed"
 
