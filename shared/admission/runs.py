@@ -33,6 +33,7 @@ __all__ = [
     "OpenPause",
     "QueueState",
     "QueuedRun",
+    "admission_order",
     "admit",
     "admit_borrowers",
     "behind",
@@ -42,7 +43,6 @@ __all__ = [
     "obstacle",
     "own_priority",
     "pauses_queue",
-    "place",
 ]
 
 LOW, HIGH, RESUMED = 0, 1, 2
@@ -56,7 +56,7 @@ _EVER = datetime.min.replace(tzinfo=UTC)
 
 
 class InLine(Protocol):
-    """What the place of a queued run in the order follows from."""
+    """What a queued run's position in the order of admission follows from."""
 
     @property
     def run_key(self) -> str: ...
@@ -264,7 +264,7 @@ def explain(
 # -- decisions ------------------------------------------------------------------------------------
 
 
-def place(run: InLine) -> tuple[bool, datetime, str]:
+def admission_order(run: InLine) -> tuple[bool, datetime, str]:
     """Return the sort key of a queued run. The key never changes, so the order of two queued runs never changes."""
     return run.priority < RESUMED, run.queued_at - own_priority(run.priority) * AGING, run.run_key
 
@@ -274,7 +274,7 @@ def behind(run: InLine) -> dict[int, tuple[datetime, str]]:
 
     A priority that the result lacks has none. Raises ``OverflowError`` if ``run`` is almost at the end of all time.
     """
-    not_begun, at, run_key = place(run)
+    not_begun, at, run_key = admission_order(run)
     from_there = {
         priority: (at + own_priority(priority) * AGING, run_key)
         for priority in PRIORITIES
@@ -302,7 +302,7 @@ def pauses_queue(pauses: Iterable[OpenPause], queue: str) -> bool:
 
 
 def admit(runs: Iterable[QueuedRun], moment: Moment, *, free: int, room: int | None = None) -> Admitted:
-    """Choose at most ``free`` runs to start. ``runs`` is sorted by ``place``, and is read only as far as needed.
+    """Choose at most ``free`` runs to start. ``runs`` is sorted by ``admission_order``, and read only as far as needed.
 
     ``room``: how many root runs the quota of the workspace allows; ``None``: any number. A sub-run does not count: its
     root run waits for it.
@@ -328,7 +328,7 @@ def admit(runs: Iterable[QueuedRun], moment: Moment, *, free: int, room: int | N
 def admit_borrowers(runs: Iterable[QueuedRun], moment: Moment, lenders: Mapping[str, str]) -> tuple[str, ...]:
     """Choose the sub-runs that start in the place of a run that lends it: for each lender, the first that may start.
 
-    ``runs``: the sub-runs that may borrow a place, sorted by ``place``.
+    ``runs``: the sub-runs that may borrow a place, sorted by ``admission_order``.
     ``lenders``: for the key of each of ``runs``, the key of the run that lends its place.
     """
     chosen: dict[str, str] = {}

@@ -26,11 +26,11 @@ from shared.admission.runs import (
     OpenPause,
     QueuedRun,
     QueueState,
+    admission_order,
     admit,
     admit_borrowers,
     capacity_of,
     pauses_queue,
-    place,
 )
 from shared.admission.turns import by_turns
 from shared.errors import RowsLocked, StoreUnavailable
@@ -152,7 +152,7 @@ class Admission:
         # last: so if a run was read, no run that goes before it and was queued earlier can have been missed.
         paused = sorted(pause.name for pause in pauses if pause.scope == "dag")
         streams = [self._of_priority(batch, queue, priority, paused, only) for priority in PRIORITIES]
-        return heapq.merge(*streams, key=lambda pair: place(pair[0]))
+        return heapq.merge(*streams, key=lambda pair: admission_order(pair[0]))
 
     def _of_priority(
         self, batch: Batch, queue: str, priority: int, paused: list[str], only: Sequence[str]

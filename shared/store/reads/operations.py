@@ -14,7 +14,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from shared.admission.runs import PRIORITIES, behind, place
+from shared.admission.runs import PRIORITIES, admission_order, behind
 from shared.status import AttemptState, RunStatus
 from shared.store import tables as t
 from shared.store.functions import bytewise
@@ -202,7 +202,7 @@ def _first_in(connection: Connection, queue: str, after: QueuePlace | None, limi
 
 def _in_order(connection: Connection, queued: AnySelect) -> list[RunRow]:
     runs = [run_from_row(row) for row in connection.execute(queued)]
-    return sorted(runs, key=lambda run: place(QueuePlace.of(run)))
+    return sorted(runs, key=lambda run: admission_order(QueuePlace.of(run)))
 
 
 def _by_dag(

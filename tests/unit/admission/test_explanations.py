@@ -16,13 +16,13 @@ from shared.admission.runs import (
     OpenPause,
     QueuedRun,
     QueueState,
+    admission_order,
     admit,
     admit_borrowers,
     behind,
     explain,
     obstacle,
     pauses_queue,
-    place,
 )
 
 NOW = datetime(2027, 1, 1, tzinfo=UTC)
@@ -56,7 +56,7 @@ queues = st.builds(QueueState, name=st.just(QUEUE), capacity=st.integers(1, 4), 
 def test_a_run_waits_for_its_turn_exactly_if_it_is_admitted_in_its_turn(
     queued: list[QueuedRun], moment: Moment, queue: QueueState, data: st.DataObject
 ) -> None:
-    ordered = sorted(queued, key=place)
+    ordered = sorted(queued, key=admission_order)
     keys = [run.run_key for run in ordered]
     lenders = data.draw(st.dictionaries(st.sampled_from(keys), st.sampled_from("AB"))) if keys else {}
 
@@ -78,12 +78,14 @@ def test_a_run_waits_for_its_turn_exactly_if_it_is_admitted_in_its_turn(
 def test_the_runs_behind_a_run_are_those_of_a_later_place(run: QueuedRun, other: QueuedRun) -> None:
     start = behind(run).get(other.priority)
 
-    assert (place(other) > place(run)) == (start is not None and (other.queued_at, other.run_key) > start)
+    assert (admission_order(other) > admission_order(run)) == (
+        start is not None and (other.queued_at, other.run_key) > start
+    )
 
 
 @given(queued=st.lists(runs, min_size=1, max_size=8), moment=moments)
 def test_the_next_look_is_due_when_the_first_hold_ends(queued: list[QueuedRun], moment: Moment) -> None:
-    wake_at = admit(sorted(queued, key=place), moment, free=len(queued) + 1).wake_at
+    wake_at = admit(sorted(queued, key=admission_order), moment, free=len(queued) + 1).wake_at
 
     at_that_time = Moment(wake_at or NOW, moment.labels, moment.pauses)
     changed = [run for run in queued if str(obstacle(run, moment)) != str(obstacle(run, at_that_time))]

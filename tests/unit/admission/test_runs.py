@@ -6,7 +6,17 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from shared.admission.runs import AGING, HIGH, LOW, Moment, QueuedRun, admit, admit_borrowers, capacity_of, place
+from shared.admission.runs import (
+    AGING,
+    HIGH,
+    LOW,
+    Moment,
+    QueuedRun,
+    admission_order,
+    admit,
+    admit_borrowers,
+    capacity_of,
+)
 
 T0 = datetime(2027, 1, 1, tzinfo=UTC)
 
@@ -59,7 +69,7 @@ class Queue(RuleBasedStateMachine):
     @rule()
     def look(self) -> None:
         free = self.limit - len(self.running)
-        ordered = sorted(self.waiting.values(), key=place)
+        ordered = sorted(self.waiting.values(), key=admission_order)
         chosen = admit(ordered, Moment(self.now, self.labels), free=free)
         may = [one for one in ordered if self._may(one)]
         assert list(chosen.keys) == [one.run_key for one in may[: max(0, free)]]
