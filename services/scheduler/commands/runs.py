@@ -22,7 +22,7 @@ from services.scheduler.core.messages import Begin, Dequeue, PatchNode, Retry, S
 from services.scheduler.core.run_attempts import refusal
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.creation import new_run, rerun, retry_as_new_run
-from services.scheduler.deciding.plans import Source, spec_hash
+from services.scheduler.deciding.plans import SnapshotSource, spec_hash
 from shared.admission.runs import HIGH, LOW
 from shared.contracts import commands as c
 from shared.contracts.commands import BEGUN
@@ -42,7 +42,7 @@ def _start_run(batch: Batch, command: c.StartRun) -> dict[str, Any]:
     if stored.errors:
         raise InvalidInput("; ".join(stored.errors))
     plans = batch.plans
-    text_hash = plans.freeze(batch.tx, Source(stored.spec_hash), batch.now, batch.after.frozen)
+    text_hash = plans.store_snapshot(batch.tx, SnapshotSource(stored.spec_hash), batch.now, batch.after.snapshots)
     plan = plans.get(batch.tx, (text_hash, command.file_name))
     if plan.errors:
         raise InvalidInput("; ".join(plan.errors))

@@ -16,7 +16,7 @@ from shared.language.snapshot import local_spec, make_snapshot
 from shared.store.writes.transaction import Transaction
 from shared.workspaces import plain_name
 
-__all__ = ["Frozen", "Plans", "Source", "spec_hash"]
+__all__ = ["Plans", "SnapshotSource", "StoredSnapshot", "spec_hash"]
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -26,11 +26,11 @@ _KEPT_LOADS = 64
 """More than the commands of one batch."""
 _ROOM_CHARS = 16 * 1024 * 1024
 """How long the texts of the kept plans are together. Parsed, a text of many short steps takes 70 times the memory."""
-_FROZEN_KEPT = timedelta(hours=1)
+_SNAPSHOT_KEPT = timedelta(hours=1)
 """How long a text counts as stored. A text without runs is deleted, but only after a time that is much longer."""
 
 
-class Source(NamedTuple):
+class SnapshotSource(NamedTuple):
     """What the spec of a new run is made from: a stored text, or the local DAG of that text that has this name.
 
     A sub-run is ``called``: handlers of the base configuration do not apply to it. ``selector``: the worker selector
@@ -43,7 +43,7 @@ class Source(NamedTuple):
     selector: tuple[tuple[str, str], ...] = ()
 
 
-class Frozen(NamedTuple):
+class StoredSnapshot(NamedTuple):
     """The hash of a stored spec, merged with the base configuration, and when it was stored."""
 
     hash: str
@@ -97,7 +97,7 @@ class Plans:
         """The DAG folder (``DAGWAY_DAGS_DIR``). Steps may call DAGs by the paths of files in the folder."""
         self._plans = _Recent[tuple[str, str], Plan](_KEPT)
         self._loads = _Recent[tuple[str, str, str], LoadResult](_KEPT_LOADS)
-        self._frozen: dict[Source, Frozen] = {}
+        self._snapshots: dict[SnapshotSource, StoredSnapshot] = {}
         self._locals: dict[tuple[str, str], bool] = {}
         """By hash and name: whether the spec has a local DAG of that name."""
         self._lock = Lock()
@@ -139,25 +139,27 @@ class Plans:
                 found[text_hash, file_name] = self.add_stored(texts[text_hash], file_name)
         return found
 
-    def freeze(self, tx: Transaction, source: Source, now: datetime, made: dict[Source, Frozen]) -> str:
-        """Store the spec of a new run, i.e. its source merged with the base configuration; return its hash.
+    def store_snapshot(
+        self, tx: Transaction, source: SnapshotSource, now: datetime, made: dict[SnapshotSource, StoredSnapshot]
+    ) -> str:
+        """Store the snapshot of a new run, i.e. its source merged with the base configuration; return its hash.
 
-        Adds the hashes of specs that this transaction stored to ``made``; pass it to ``keep_frozen`` after the commit.
+        Adds the hashes of specs that this transaction stored to ``made``, for ``keep_snapshots`` after the commit.
         """
         if not (self.base or source.local or source.selector):
             return source.hash
-        known = made.get(source) or self._frozen.get(source)
-        if known is None or now - known.at > _FROZEN_KEPT:
+        known = made.get(source) or self._snapshots.get(source)
+        if known is None or now - known.at > _SNAPSHOT_KEPT:
             text = tx.dags.spec_texts([source.hash])[source.hash]
             if source.local:
                 text = local_spec(text, source.local) or ""  # there is one: see ``has_local``
-            frozen = make_snapshot(text, self.base, handlers=not source.called, selector=dict(source.selector))
-            known = made[source] = Frozen(spec_hash(frozen), now)
-            tx.dags.add_specs({known.hash: frozen}, now)
+            snapshot = make_snapshot(text, self.base, handlers=not source.called, selector=dict(source.selector))
+            known = made[source] = StoredSnapshot(spec_hash(snapshot), now)
+            tx.dags.add_specs({known.hash: snapshot}, now)
         return known.hash
 
     def has_local(self, tx: Transaction, text_hash: str, name: str) -> bool:
-        """Return whether a stored spec has a local DAG of that name. A ``Source`` names only one that it has."""
+        """Return whether a stored spec has a local DAG of that name. A ``SnapshotSource`` names only such a one."""
         found = self._locals.get((text_hash, name))
         if found is None:
             found = local_spec(tx.dags.spec_texts([text_hash])[text_hash], name) is not None
@@ -166,15 +168,15 @@ class Plans:
             self._locals[text_hash, name] = found
         return found
 
-    def keep_frozen(self, made: Mapping[Source, Frozen]) -> None:
-        """Cache the hashes that ``freeze`` added to ``made``. Call it after the commit of the transaction."""
-        if len(self._frozen) + len(made) > _KEPT:
-            self._frozen = {}
-        self._frozen.update(made)  # not ``|=``, which could put back what another thread has forgotten
+    def keep_snapshots(self, made: Mapping[SnapshotSource, StoredSnapshot]) -> None:
+        """Cache the hashes that ``store_snapshot`` added to ``made``. Call it after the commit of the transaction."""
+        if len(self._snapshots) + len(made) > _KEPT:
+            self._snapshots = {}
+        self._snapshots.update(made)  # not ``|=``, which could put back what another thread has forgotten
 
-    def forget_frozen(self) -> None:
+    def forget_snapshots(self) -> None:
         """Forget which specs are stored: the database may have lost its last commits."""
-        self._frozen = {}
+        self._snapshots = {}
 
     def add_stored(self, text: str, file_name: str) -> Plan:
         """Parse a stored spec, cache its plan and return it.

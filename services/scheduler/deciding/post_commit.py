@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from services.scheduler.core.decision import ClosedAttempt, Grant, Halt
-from services.scheduler.deciding.plans import Frozen, Source
+from services.scheduler.deciding.plans import SnapshotSource, StoredSnapshot
 from services.scheduler.deciding.traces import Traced
 from shared.admission.pools import PoolKey
 from shared.status import RunStatus
@@ -78,8 +78,8 @@ class PostCommit:
     """Whether the audit log has new entries, which must be linked."""
     rules: bool = False
     """Whether rules about workspaces changed, which this scheduler keeps in memory."""
-    frozen: dict[Source, Frozen] = field(default_factory=dict)
-    """The specs of new runs that this transaction stored, by what they were made from; see ``Plans.freeze``."""
+    snapshots: dict[SnapshotSource, StoredSnapshot] = field(default_factory=dict)
+    """The specs of new runs that this transaction stored, by what they were made from; see ``Plans.store_snapshot``."""
 
     # -- what is counted ---------------------------------------------------------------------------
 

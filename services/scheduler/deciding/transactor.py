@@ -96,7 +96,7 @@ class Transactor:
             recent = (RecentRun(each.run, each.fixed) for each in batch.runs.entries() if not each.deleted)
             self.memory.recent.keep(recent, batch.runs.era)
             if batch.runs.era == self.memory.recent.era:
-                self.memory.plans.keep_frozen(batch.after.frozen)
+                self.memory.plans.keep_snapshots(batch.after.snapshots)
             if batch.after.rules:
                 self._read_rules()
             if batch.after.changed:
@@ -113,7 +113,7 @@ class Transactor:
     def _doubt_commits(self) -> None:
         """Forget what was committed: after a failover another database may answer, without the last commits."""
         self.memory.recent.clear()
-        self.memory.plans.forget_frozen()
+        self.memory.plans.forget_snapshots()
 
     def _read_rules(self) -> None:
         try:

@@ -11,7 +11,7 @@ from services.scheduler.core.plan import Plan
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.creation import new_run, queue_of, rerun
 from services.scheduler.deciding.limits.quotas import QuotaExceeded
-from services.scheduler.deciding.plans import Source
+from services.scheduler.deciding.plans import SnapshotSource
 from shared.errors import InvalidInput
 from shared.status import RunStatus
 from shared.workspaces import workspace_of
@@ -143,8 +143,8 @@ class FiredRuns:
 
     def _spec_of(self, file_name: str) -> tuple[str, Plan]:
         if file_name not in self._made_from:
-            batch, source = self._batch, Source(self._dags[file_name]["spec_hash"])
-            text_hash = batch.plans.freeze(batch.tx, source, batch.now, batch.after.frozen)
+            batch, source = self._batch, SnapshotSource(self._dags[file_name]["spec_hash"])
+            text_hash = batch.plans.store_snapshot(batch.tx, source, batch.now, batch.after.snapshots)
             self._made_from[file_name] = text_hash, batch.plans.get(batch.tx, (text_hash, file_name))
         return self._made_from[file_name]
 

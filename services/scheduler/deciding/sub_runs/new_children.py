@@ -12,7 +12,7 @@ from services.scheduler.core.model import Run, evolve
 from services.scheduler.core.plan import Plan
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.creation import new_run, priority_from, queue_of
-from services.scheduler.deciding.plans import Source
+from services.scheduler.deciding.plans import SnapshotSource
 from services.scheduler.deciding.sub_runs.called import find_called
 from shared.errors import InvalidInput, NotFound
 from shared.language.steps.approval import waits_for_approval
@@ -132,11 +132,11 @@ class NewChildren:
         workspace = workspace_of(self._parent(parent_key).dag_name)
         file_name = None
         if batch.plans.has_local(batch.tx, parent_hash, name):
-            source = Source(parent_hash, name, called=True, selector=selector)
+            source = SnapshotSource(parent_hash, name, called=True, selector=selector)
         else:
             called_hash, file_name = find_called(batch, name, caller or "", workspace)
-            source = Source(called_hash, called=True, selector=selector)
-        text_hash = batch.plans.freeze(batch.tx, source, batch.now, batch.after.frozen)
+            source = SnapshotSource(called_hash, called=True, selector=selector)
+        text_hash = batch.plans.store_snapshot(batch.tx, source, batch.now, batch.after.snapshots)
         plan = batch.plans.get(batch.tx, (text_hash, file_name or ""))
         if selector and waits_for_approval(plan.dag):
             raise InvalidInput(f"{name}: DAG with HITL steps cannot be dispatched to workers")
