@@ -23,6 +23,7 @@ from shared.contracts.report_values import (
 
 __all__ = [
     "TIMED_OUT_CODE",
+    "UNMET",
     "AttemptFinished",
     "AttemptGivenUp",
     "AttemptProgress",
@@ -49,6 +50,8 @@ Stream = Literal["stdout", "stderr"]
 
 TIMED_OUT_CODE = 124
 """The exit code of a step that timed out, as in Dagu."""
+UNMET = "condition was not met"
+"""How the error of a ``skipped`` attempt begins, unless a precondition could not be evaluated."""
 
 
 class LogChunk(Message):

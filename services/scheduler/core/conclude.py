@@ -10,7 +10,7 @@ from services.scheduler.core.draft import Draft
 from services.scheduler.core.model import Node, evolve
 from services.scheduler.core.plan import HANDLER
 from services.scheduler.core.step_rules import lets_dependents_run, repeat_wait_s, retry_wait_s
-from shared.contracts.events import Outcome
+from shared.contracts.events import UNMET, Outcome
 from shared.language.model import Handler, RetryPolicy, Step
 from shared.status import NodeStatus, StopReason, TimerKind
 
@@ -27,7 +27,6 @@ STATUS: Mapping[EndOutcome, NodeStatus] = {
     "timed_out": NodeStatus.FAILED,
     "broken": NodeStatus.FAILED,
 }
-_UNMET = "condition was not met"
 _REPEATABLE = frozenset({NodeStatus.SUCCEEDED, NodeStatus.PARTIALLY_SUCCEEDED, NodeStatus.FAILED})
 
 
@@ -79,7 +78,7 @@ def conclude(draft: Draft, node: Node, end: End, by: str) -> None:
     # A step marked as a success keeps its error.
     keeps_error = STATUS[end.outcome] in {NodeStatus.FAILED, NodeStatus.ABORTED} or (
         # A precondition that cannot be evaluated is an error; a precondition that is not met is not an error.
-        status is NodeStatus.SKIPPED and not end.error.startswith(_UNMET)
+        status is NodeStatus.SKIPPED and not end.error.startswith(UNMET)
     )
     error = end.error if keeps_error else ""
     draft.move(node.idx, status, _why(end), by, error=error, finished_at=draft.now)

@@ -19,7 +19,7 @@ from shared.status import AttemptState, Begun, NodeStatus, RunStatus, StopReason
 
 __all__ = ["barred", "finished", "given_up", "lost", "undelivered"]
 
-LOST_EXIT_CODE = -1
+_LOST_EXIT_CODE = -1
 _GIVEN_UP = "the worker gave it up"
 
 
@@ -163,7 +163,7 @@ def barred(draft: Draft, message: TaskBarred) -> Ignored | None:
     elif node.kind == PREPARE:
         _not_prepared(draft, message.node, message.why)
     else:
-        conclude(draft, node, End(_outcome_of_none(draft, node), LOST_EXIT_CODE, message.why, final=True), "scheduler")
+        conclude(draft, node, End(_outcome_of_none(draft, node), _LOST_EXIT_CODE, message.why, final=True), "scheduler")
     return None
 
 
@@ -192,7 +192,7 @@ def lost(draft: Draft, message: AttemptLost) -> Ignored | None:
     draft.close_attempt(
         message.node,
         AttemptState.LOST,
-        exit_code=LOST_EXIT_CODE,
+        exit_code=_LOST_EXIT_CODE,
         error=message.why,
         started_at=started_at,
         begun=Begun.PERHAPS,
@@ -213,8 +213,8 @@ def _lost_in_execution(draft: Draft, node: Node, why: str) -> None:
     elif not stopping and (repeated := _harmless_to_repeat(draft, node)):
         draft.note(node.idx, f"{repeated} again: {why}")
     else:
-        draft.set_node(node.idx, exit_code=LOST_EXIT_CODE, call_token="")
-        end = End(_outcome_of_none(draft, node), LOST_EXIT_CODE, why, final=stopping, any_code=True)
+        draft.set_node(node.idx, exit_code=_LOST_EXIT_CODE, call_token="")
+        end = End(_outcome_of_none(draft, node), _LOST_EXIT_CODE, why, final=stopping, any_code=True)
         conclude(draft, draft.nodes[node.idx], end, "scheduler")
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from shared.contracts.events import UNMET
 from shared.language.expansion.expand import RunCommand, Scope, expand
 from shared.language.expansion.shell_text import shell_command
 from shared.language.model import Condition
@@ -60,7 +61,7 @@ def _unmet(
         reason = f"exit status {code}"
     if met != condition.negate:
         return ""
-    return f"condition was not met: {'condition matched but negate is true' if condition.negate else reason}"
+    return f"{UNMET}: {'condition matched but negate is true' if condition.negate else reason}"
 
 
 def _matches(actual: str, expected: str) -> bool:
