@@ -8,7 +8,8 @@ import logging
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Protocol
 
 from pika.spec import Basic
 
@@ -18,9 +19,6 @@ from shared.transport.rabbitmq.batches import parts_of
 from shared.transport.rabbitmq.connection import Connection, LaterTry
 from shared.transport.rabbitmq.declaring import MISSING, declare_queue, is_declared_by_its_consumer
 from shared.transport.rabbitmq.delivery import Origin, RabbitDelivery, Settle, Settlement
-
-if TYPE_CHECKING:
-    from shared.transport.rabbitmq.consumer import RabbitConsumer
 
 __all__ = ["QueueSubscription"]
 
@@ -38,6 +36,22 @@ _Change = Literal["pause", "wind_down", "resume", "close"]
 _Order = Settle | _Change
 
 
+class Subscriber(Protocol):
+    """What a subscription needs from its consumer; see ``RabbitConsumer``."""
+
+    creates: bool
+    prefetch: int
+    acks_wait_s: float
+    priorities: Mapping[str, int]
+    may_consume: Callable[[], bool]
+
+    def arrived(self, deliveries: Sequence[RabbitDelivery]) -> None:
+        """Buffer the messages of one delivery."""
+
+    def void(self, channel: Any) -> None:
+        """Drop the buffered messages of a closed channel."""
+
+
 class QueueSubscription:
     """One broker queue of one consumer. Any thread may call ``settle``, ``order`` and ``close``.
 
@@ -46,7 +60,7 @@ class QueueSubscription:
 
     def __init__(
         self,
-        consumer: "RabbitConsumer",
+        consumer: Subscriber,
         connection: Connection,
         settlement: Settlement,
         queue: BrokerQueue,
