@@ -25,6 +25,7 @@ starts at once, whatever its width, and the tasks of other runs are not queued b
 MOST_URGENT = 8
 """How many of these tasks may be urgent. The others let the tasks of runs pass that have fewer on their way."""
 OUT_OF_TIME = "the run's time limit passed"
+_NO_VALUES = " before env and params were evaluated: no handler runs"
 
 
 def proceed(draft: Draft) -> None:
@@ -191,19 +192,31 @@ def _end(draft: Draft) -> None:
 
     If a step waits for approval, end the run attempt with status ``waiting`` instead. Each call dispatches at most one
     handler. Source: docs/workflow-language.md#steps-that-wait-for-a-person.
+
+    A run that was stopped before its values were known has begun nothing, so there is nothing to clean up. Its handlers
+    do not run: without the values, ``rm -rf "$WORK"/tmp`` would name another folder.
     """
     status = derive_status(draft.run, draft.steps)
     if status is RunStatus.WAITING:
         _wait(draft)
         return
     abandon(draft, f"the run is {status}", "scheduler")
-    for handler in (_HANDLER_OF[status], Handler.EXIT):
+    for handler in () if _stopped_without_values(draft) else (_HANDLER_OF[status], Handler.EXIT):
         node = _handler(draft, handler)
         if _run_one_off(draft, node, status):
             return
         if status is RunStatus.SUCCEEDED and node is not None and node.status is NodeStatus.FAILED:
             status = RunStatus.FAILED
     draft.become(status, _why(draft, status), "scheduler", finished_at=draft.now)
+
+
+def _stopped_without_values(draft: Draft) -> bool:
+    """Whether the run was stopped on request before its env and params, if it has some, were evaluated."""
+    run, prepare = draft.run, draft.prepare
+    if run.stop_reason is not StopReason.STOP or run.evaluated:
+        return False
+    unprepared = prepare is not None and prepare.status is not NodeStatus.SUCCEEDED
+    return unprepared and bool(run.plan.dag.env or run.plan.dag.params or run.given)
 
 
 _HANDLER_OF = {
@@ -219,7 +232,7 @@ _HANDLER_OF = {
 def _why(draft: Draft, status: RunStatus) -> str:
     if draft.run.stop_reason:
         return {
-            StopReason.STOP: "stopped on request",
+            StopReason.STOP: "stopped on request" + (_NO_VALUES if _stopped_without_values(draft) else ""),
             StopReason.TIMEOUT: OUT_OF_TIME,
             StopReason.PRECONDITION: "the DAG's preconditions were not met",
             StopReason.INIT: "the init handler failed",

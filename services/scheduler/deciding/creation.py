@@ -45,10 +45,13 @@ def new_run(
     queue = queue or queue_of(dag, dag_name)
     _check_lengths(plan, queue)
     # Only a worker can open a sealed parameter, and other parameters may refer to it.
-    prepare = needs_prepare(dag, evaluated=False) or has_sealed(given)
+    on_worker = needs_worker(dag) or has_sealed(given)
+    prepare = on_worker or needs_prepare(dag, evaluated=True)
     try:
-        env = () if prepare else resolve_env(dag.env)
-        params, params_json = ((), None) if prepare else resolve_params(dag, given, env=env)
+        # Values that need no worker are known from the beginning, so that the handlers of a run that is stopped while
+        # its preconditions are checked have them.
+        env = () if on_worker else resolve_env(dag.env)
+        params, params_json = ((), None) if on_worker else resolve_params(dag, given, env=env)
     except ValueError as error:
         raise InvalidInput(f"params: {error}") from error
     return Run(

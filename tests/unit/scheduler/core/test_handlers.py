@@ -3,11 +3,13 @@
 import pytest
 
 from services.scheduler.core.children import child_run_id
-from services.scheduler.core.messages import ChildrenSeen
+from services.scheduler.core.messages import Begin, ChildrenSeen
+from services.scheduler.core.plan import Plan
+from services.scheduler.deciding.creation import new_run
 from shared.contracts.events import ChildCall
-from shared.language.model import Handler
+from shared.language.model import Condition, Handler
 from shared.status import NodeStatus, RunStatus
-from tests.unit.scheduler.core.stage import Stage, make_dag, step
+from tests.unit.scheduler.core.stage import PREPARED, T0, Stage, make_dag, step
 
 ALL = tuple(Handler)
 
@@ -102,3 +104,55 @@ def test_after_a_stop_a_handler_waits_for_the_runs_that_it_calls() -> None:
     stage.tell(ChildrenSeen(stage.node("onExit").idx, {child: "succeeded"}, {child: {}}))
 
     assert (stage.node("onExit").status, stage.run.status) == (NodeStatus.SUCCEEDED, RunStatus.ABORTED)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_no_handler_runs_without_the_values_of_a_run_that_was_stopped_before_they_were_evaluated(begun: bool) -> None:
+    dag = make_dag(step("a"), handlers=ALL, env=(("WORK", "`mktemp -d`"),))
+    stage = Stage.begun(dag, prepare=True)
+    if begun:
+        stage.start("prepare")
+    stage.stop()
+    if begun:
+        stage.finish("prepare", "aborted")
+
+    assert stage.order() == ["prepare"]
+    assert stage.run.status is RunStatus.ABORTED
+    assert stage.transitions[-1].why == "stopped on request before env and params were evaluated: no handler runs"
+
+
+def test_the_handlers_run_with_the_values_if_the_run_is_stopped_after_these_were_evaluated() -> None:
+    stage = Stage.begun(make_dag(step("a"), handlers=ALL, env=(("WORK", "`mktemp -d`"),)), prepare=True)
+    stage.start("prepare")
+    stage.stop()
+    stage.finish("prepare", "aborted", outputs=PREPARED)
+    stage.play()
+
+    assert stage.order() == ["prepare", "onCancel", "onExit"]
+    assert stage.task("onExit").env == (("REGION", "eu"),)
+
+
+def test_handlers_run_if_the_run_has_no_values() -> None:
+    stage = Stage.begun(make_dag(step("a"), handlers=ALL), prepare=True, given=" ")
+    stage.start("prepare")
+    stage.finish("prepare", outputs={"env": "[]", "params": "[]"})
+    stage.start("onInit")
+    stage.stop()
+    stage.finish("onInit", "aborted")
+    stage.play()
+
+    assert stage.order()[-2:] == ["onCancel", "onExit"]
+
+
+def test_the_handlers_of_a_run_that_is_stopped_before_its_preconditions_are_checked_have_its_plain_values() -> None:
+    unchecked = (Condition(condition="test -e /data"),)
+    dag = make_dag(step("a"), handlers=ALL, env=(("WORK", "/data"),), preconditions=unchecked)
+    run = new_run(Plan(dag), run_key="k", dag_name="d", dag_run_id="r", given="A=x", queue=None, queued=False, now=T0)
+    stage = Stage(run)
+    stage.tell(Begin("ann"))
+    stage.stop()
+    stage.play()
+
+    assert stage.order() == ["prepare", "onCancel", "onExit"]
+    assert stage.task("onExit").env == (("WORK", "/data"),)
+    assert stage.task("onExit").params == (("A", "x"),)
