@@ -229,3 +229,13 @@ def test_a_window_fetches_only_the_chunks_that_hold_it(engine: Engine, reads: Re
     window = reads.log_lines("r", 0, "stdout", offset=248, limit=4)
 
     assert window == LogWindow((b"line 248", b"line 249", b"line 250", b"line 251"), 248, 500)
+
+
+def test_a_log_of_thousands_of_attempts_is_read(engine: Engine, reads: Reads) -> None:
+    """As of a step that is repeated every second for an hour."""
+    same = {"run_key": "r", "node": 0, "run_attempt": 1, "stream": "stdout", "seq": 0, "offset": 0, "at": NOW}
+    rows = [same | {"token": f"t{n}", "number": n, "lines": 0, "data": b"line %d" % n} for n in range(3600)]
+    with engine.begin() as connection:
+        connection.execute(t.log_chunks.insert(), rows)
+
+    assert reads.log_tail("r", 0, "stdout", limit=2) == LogWindow((b"line 3598", b"line 3599"), 3598, 3600)

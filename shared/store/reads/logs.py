@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, func, select, tuple_
 
 from shared.store import tables as t
 from shared.store.reads.base import Reader
@@ -24,6 +24,8 @@ __all__ = ["LogReads"]
 _c = t.log_chunks.c
 _SEARCHED_AT_ONCE = 10_000
 """How many lines a search holds in memory."""
+_PLACES_AT_ONCE = 500
+"""How many chunks a statement names."""
 _MOST_BYTES = 16_000_000
 _PIECE_BYTES = 1_000_000
 _GAP_LASTS = timedelta(minutes=1)
@@ -230,11 +232,13 @@ def _first_gap(connection: Connection, token: str, stream: str) -> int | None:
 
 def _without_last_line_end(connection: Connection, stream: str, last: dict[str, int]) -> set[str]:
     """Return the tokens of the attempts whose last chunk does not end with a line end: their last line counts too."""
-    if not last:
-        return set()
-    ends = [and_(_c.token == token, _c.stream == stream, _c.seq == seq) for token, seq in last.items()]
-    query = select(_c.token, func.substr(_c.data, func.length(_c.data), 1).label("end")).where(or_(*ends))
-    return {row.token for row in connection.execute(query) if bytes(row.end) != b"\n"}
+    places, unended = list(last.items()), set[str]()
+    query = select(_c.token, func.substr(_c.data, func.length(_c.data), 1).label("end")).where(_c.stream == stream)
+    # A repeated step may have any number of attempts, but a statement has a limit.
+    for start in range(0, len(places), _PLACES_AT_ONCE):
+        some = tuple_(_c.token, _c.seq).in_(places[start : start + _PLACES_AT_ONCE])
+        unended |= {row.token for row in connection.execute(query.where(some)) if bytes(row.end) != b"\n"}
+    return unended
 
 
 def _first_within(parts: Sequence[_Part], most_bytes: int) -> int:
