@@ -19,6 +19,8 @@ __all__ = ["BrowserRules", "RequestFacts", "is_loopback", "why_host_refused", "w
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[^\[\]:@/\s]+)(?::(?P<port>\d{1,5}))?")
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _JSON = "application/json"
+_BROWSERS = "Mozilla/"
+"""How the ``User-Agent`` of every browser begins, and that of hardly any program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,14 @@ class RequestFacts:
     origin: str = ""
     site: str = ""
     """``Sec-Fetch-Site``. Pages cannot set it."""
+    user_agent: str = ""
     content_type: str = ""
     has_body: bool = False
+
+    @property
+    def from_browser(self) -> bool:
+        """Whether a browser may have sent the request. A page can leave out none of these without a CORS preflight."""
+        return bool(self.origin or self.site) or self.user_agent.startswith(_BROWSERS)
 
 
 def is_loopback(host: str) -> bool:
@@ -93,9 +101,12 @@ def why_origin_refused(facts: RequestFacts, rules: BrowserRules, *, must_tell: b
 
 
 def why_type_refused(facts: RequestFacts) -> str:
-    """Return why a body that is not JSON is refused: a browser sends it to other sites without a CORS preflight."""
+    """Return why a body that is not JSON is refused: a browser sends it to other sites without a CORS preflight.
+
+    Programs are not refused: ``curl -d`` says that it sends a form, and Dagu takes its body as JSON.
+    """
     kind = facts.content_type.partition(";")[0].strip().lower()
-    if not facts.has_body or kind == _JSON:
+    if not facts.has_body or kind == _JSON or not facts.from_browser:
         return ""
     return f"The body must be JSON and say so: send the header Content-Type: {_JSON}"
 

@@ -166,7 +166,7 @@ SERVER_DIFFERENCES: Sequence[Difference] = (
     Difference(
         "API",
         "A body may have any content type.",
-        "Without a token or key it must be `application/json`, else the answer is 415.",
+        "If a browser sends it without a token or key, it must be `application/json`, else the answer is 415.",
         "A page of another site can send other types without asking ([login](operations/sign-in.md#browsers)).",
     ),
     Difference(

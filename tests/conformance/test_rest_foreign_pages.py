@@ -68,15 +68,41 @@ def test_our_pages_and_programs_are_served(guarded: tuple[Stack, dict[str, str]]
     assert found == dict.fromkeys(FROM_HERE, 200)
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", None])
-def test_a_body_must_be_json(guarded: tuple[Stack, dict[str, str]], kind: str | None) -> None:
+OTHER_TYPES = ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", None]
+
+
+@pytest.mark.parametrize("kind", OTHER_TYPES)
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"Origin": "http://localhost"},
+        {"Sec-Fetch-Site": "same-origin"},
+        {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"},
+    ],
+    ids=["an origin", "a site", "a name"],
+)
+def test_what_a_browser_sends_must_be_json(
+    guarded: tuple[Stack, dict[str, str]], told: dict[str, str], kind: str | None
+) -> None:
     stack, by_itself = guarded
 
-    response = stack.api("POST", "/dags/a/start", headers=by_itself, data="{}", content_type=kind)
+    response = stack.api("POST", "/dags/a/start", headers=by_itself | told, data="{}", content_type=kind)
 
     assert response.status_code == 415
     assert "Content-Type: application/json" in response.get_json()["message"]
     assert stack.seen == []
+
+
+@pytest.mark.parametrize("kind", OTHER_TYPES)
+def test_a_program_sends_json_under_any_type(guarded: tuple[Stack, dict[str, str]], kind: str | None) -> None:
+    """As with Dagu: ``curl -d`` alone says that it sends a form."""
+    stack, by_itself = guarded
+    headers = by_itself | {"User-Agent": "curl/8.14.1"}
+
+    response = stack.api("POST", "/dags/a/start", headers=headers, data='{"params": "A=1"}', content_type=kind)
+
+    assert response.status_code == 200
+    assert stack.command.params == "A=1"
 
 
 def test_the_body_of_a_get_does_not_matter(guarded: tuple[Stack, dict[str, str]]) -> None:

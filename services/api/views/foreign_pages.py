@@ -26,7 +26,7 @@ def refuse_foreign_page(settings: Settings, request: Request, principal: Princip
     """Raise a 403 or 415 if a page of another site may have made a browser send this request.
 
     A request with a valid token or key is admitted from anywhere. So is, on a server that demands a login, what is
-    public there: the credentials of a login are in its body. A login must still be JSON, and one that sets the session
+    public there: the credentials of a login are in its body. A login by a page must still be JSON, and one that sets the session
     cookie comes from our own pages: no other site logs its visitors in here.
 
     The name of the host does not matter for the session cookie: browsers send it to the name that has set it.
@@ -90,6 +90,7 @@ def _facts(request: Request) -> RequestFacts:
         host=environ.get("HTTP_HOST", ""),
         origin=environ.get("HTTP_ORIGIN", ""),
         site=environ.get("HTTP_SEC_FETCH_SITE", ""),
+        user_agent=environ.get("HTTP_USER_AGENT", ""),
         content_type=environ.get("CONTENT_TYPE", ""),
         has_body=environ.get("CONTENT_LENGTH", "") not in {"", "0"} or "HTTP_TRANSFER_ENCODING" in environ,
     )
