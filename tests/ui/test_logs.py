@@ -2,8 +2,9 @@
 
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Route, expect
 
 from tests.harness.cluster import Embedded
 from tests.ui.conftest import Look
@@ -179,6 +180,35 @@ def test_a_log_is_not_asked_for_once_its_page_is_left(look: Look, system: Embedd
             page.wait_for_event("request", lambda request: "/queues" in request.url)
         assert [url for url in asked if "/log" in url] == []
         assert system.client.ask("POST", "/dag-runs/left/r1/stop").status == 200
+
+
+def test_what_was_asked_of_a_log_before_an_outage_is_asked_again_after_it(look: Look, system: Embedded) -> None:
+    pour(system, "asked-again", 3000)
+    system.client.until("succeeded", "asked-again")
+    with look("#/runs/asked-again/r1?step=pour", expected=("ERR_FAILED",)) as page:
+        page.evaluate("AbortSignal.timeout = () => new AbortController().signal")
+        log = page.get_by_role("log")
+        expect(log).to_contain_text("line.003000.")
+        lost: set[str] = set()
+
+        def lose_the_first(route: Route) -> None:
+            kind = urlsplit(route.request.url).path.rpartition("/")[2]
+            if kind in lost:
+                route.fallback()
+            lost.add(kind)
+
+        page.route(re.compile("/steps/pour/log.*offset="), lose_the_first)
+        with page.expect_request("**/steps/pour/log/search?*"):
+            page.get_by_role("searchbox", name="Find in the log").fill("line.002500")
+        with page.expect_request("**/steps/pour/log?*"):
+            page.get_by_role("button", name="Earlier (2,000)").click()
+        page.route("**/api/v2/health", lambda route: route.abort())
+        expect(page.locator(".banner")).to_be_visible()
+        page.unroute("**/api/v2/health")
+        expect(page.locator(".banner")).to_be_hidden()
+        expect(log).to_contain_text("line.000001.")
+        expect(page.get_by_text("1 of 1 line")).to_be_visible()
+        assert lost == {"log", "search"}
 
 
 def test_a_log_that_is_not_read_yet_is_not_said_to_be_empty(look: Look, system: Embedded) -> None:

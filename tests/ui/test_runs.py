@@ -94,6 +94,33 @@ def test_a_page_that_stays_open_keeps_nothing_of_the_streams_that_ended(look: Lo
     system.client.until("aborted", "watched-for-hours")
 
 
+FALLS_SILENT = """
+  const [ask, later] = [fetch, setTimeout];
+  // The gateway says something every 12 s: who waits longer waits for a gateway that is gone.
+  window.setTimeout = (act, ms, ...rest) => later(act, ms > 12_000 ? 200 : ms, ...rest);
+  window.fetch = async (url, given) => {
+    const answer = await ask(url, given);
+    if (window.silent || !String(url).endsWith("/events")) return answer;
+    window.silent = true;
+    return new Response(new ReadableStream({ start: (body) => {
+      given.signal.addEventListener("abort", () => body.error(given.signal.reason));
+    } }));
+  };
+"""
+"""Makes the first event stream of a page one whose other end is gone, without a word about it."""
+
+
+def test_a_stream_that_falls_silent_is_opened_again(look: Look, system: Embedded) -> None:
+    system.client.create("falls-silent", "steps: [echo x]\n")
+    system.client.start("falls-silent")
+    system.client.until("succeeded", "falls-silent")
+    with look("#/runs?q=falls-silent") as page:
+        page.evaluate(FALLS_SILENT)
+        page.evaluate("location.hash = '#/runs/falls-silent/r1?tab=events'")
+        expect(page.get_by_role("cell", name="begins")).to_be_visible()
+        assert page.evaluate("window.silent")
+
+
 def test_stop_asks_first_and_stops(look: Look, system: Embedded) -> None:
     system.client.create("endless", "steps: [sleep 600]\n")
     system.client.start("endless")

@@ -5,6 +5,8 @@ import { asksWho } from "./session.js";
 import { header } from "./workspace.js";
 
 const PATIENCE_MS = 60_000;
+/** The gateway sends something every 12 s on a stream, if only to say that it is there. */
+const SILENT_MS = 30_000;
 /** Where a 401 may be about the password in the body: the login goes on. */
 export const PASSWORD = "auth/change-password";
 const UNKNOWN = "The connection to the message broker was lost: it is not known whether this was done. Look before you repeat it.";
@@ -137,8 +139,26 @@ export class Once {
   }
 }
 
-/** Read server-sent events until the server ends them; `tell` gets lists of `{ id, data }`. Returns false at their end for good. */
+/**
+ * Read server-sent events until the server ends them; `tell` gets lists of `{ id, data }`. Returns false at their end for good.
+ * Raises AbortError also after a long silence: nobody tells the browser that a cable was pulled.
+ */
 export async function events(where, { lastId, signal, tell }) {
+  const silence = new AbortController();
+  let timer;
+  const heard = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => silence.abort(), SILENT_MS);
+  };
+  heard();
+  try {
+    return await stream(where, { lastId, signal: AbortSignal.any([signal, silence.signal]), heard, tell });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function stream(where, { lastId, signal, heard, tell }) {
   const headers = lastId ? { "Last-Event-ID": lastId } : {};
   const response = await request("GET", where, { headers, signal, accept: "text/event-stream", patience: Infinity });
   if (response.status === 204) return false;
@@ -147,6 +167,7 @@ export async function events(where, { lastId, signal, tell }) {
   for (;;) {
     const { done, value } = await reader.read();
     if (done) return true;
+    heard();
     const parts = (rest + value).split("\n\n");
     rest = parts.pop();
     const found = [];

@@ -131,12 +131,13 @@ class LogView {
     const from = this.first;
     const { stream } = this;
     try {
-      await find.search((query) => get(`${this.where}/search`, { ...query, stream, attempt: this.attempt }), () => {
+      await find.search((query) => this.ask({ ...query, stream }, `${this.where}/search`), () => {
         if (this.ended || this.find !== find) return false;
         this.draw();
         return true;
       });
     } catch (error) {
+      if (this.ended) return;
       find.refused(error);
     }
     if (!this.ended && this.find === find) await this.nextHit(1, from);
@@ -189,12 +190,22 @@ class LogView {
     return this.following ? 0 : this.total - this.next + 1;
   }
 
+  /** Ask about this log. When the page loads everything again, ask again: after an outage the answer may never come. */
+  async ask(query, where = this.where) {
+    try {
+      return await get(where, { ...query, attempt: this.attempt }, this.page.wanted);
+    } catch (error) {
+      if (this.ended || error.name !== "AbortError") throw error;
+      return this.ask(query, where);
+    }
+  }
+
   /** Ask for lines, show them by `use`, and come again while more are to come. */
   async step(query, use) {
     const { stream, turn } = this;
     const wasLive = this.live();
     try {
-      const answer = await get(this.where, { ...query, stream, attempt: this.attempt }, this.page.wanted);
+      const answer = await this.ask({ ...query, stream });
       if (this.ended || turn !== this.turn) return;
       if (answer.totalLines < this.next - 1) {
         // A new attempt began the log anew.
@@ -211,8 +222,6 @@ class LogView {
       this.draw();
     } catch (error) {
       if (this.ended || turn !== this.turn) return;
-      // The page loads everything again.
-      if (error.name === "AbortError") return this.step(query, use);
       if (!(error instanceof ApiError)) throw error;
       this.say(error.message);
       this.draw();
@@ -289,7 +298,7 @@ class LogView {
     const { stream, turn } = this;
     this.busy = true;
     await attempt(async () => {
-      const answer = await get(this.where, { ...query, stream, attempt: this.attempt });
+      const answer = await this.ask({ ...query, stream });
       if (turn === this.turn) use(answer);
     }, { button: event?.target });
     this.busy = false;
@@ -308,7 +317,7 @@ class LogView {
     await attempt(async () => {
       const parts = [];
       for (let offset = 1; ;) {
-        const answer = await get(this.where, { offset, limit: DOWNLOAD_LINES, stream: this.stream, attempt: this.attempt });
+        const answer = await this.ask({ offset, limit: DOWNLOAD_LINES, stream: this.stream });
         if (!answer.lineCount) break;
         parts.push(answer.content, "\n");
         offset += answer.lineCount;

@@ -87,6 +87,8 @@ export async function attempt(act, { button, done } = {}) {
     if (done && !answer?.accepted) toast(typeof done === "function" ? done(answer) : done);
     return true;
   } catch (error) {
+    // Its page is not shown any more.
+    if (error.name === "AbortError") return false;
     if (!(error instanceof ApiError)) throw error;
     toast(error.message, "error");
     return false;
