@@ -3,10 +3,14 @@
 import json
 import struct
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from services.worker.executors.cancel_scope import CancelScope
+from services.worker.executors.container.engine import Engine
+from services.worker.executors.container.spec import read_spec
 from shared.language.model import Step, StepCommand
 from tests.harness.loopback import Loopback, QuietHandler
 from tests.harness.worker_rig import Rig, task
@@ -67,3 +71,58 @@ def test_no_output_is_lost_and_the_exit_code_is_waited_for(
             assert rig.log(finished, "stdout") == b"o" * size + b"."
             assert rig.log(finished, "stderr") == b"e" * size
             assert (finished.outcome, finished.exit_code) == ("failed", 3)
+
+
+class ChattyEngine(HastyEngine):
+    """An engine that tells the log of a container piece by piece, and goes on only as long as somebody reads it."""
+
+    tty = False
+    log: tuple[bytes, ...] = ()
+    read_on = 0
+    """How much was asked for beyond the pieces of ``log``."""
+
+    def do_GET(self) -> None:
+        if self.path.partition("?")[0].endswith("/logs"):
+            self._tell()
+        elif self.path.endswith("/json"):
+            self._answer({"State": {"Status": "running", "Running": True}, "Config": {"Tty": self.tty}})
+        else:
+            self._answer({"ApiVersion": "1.41"})
+
+    def _tell(self) -> None:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + b"".join(self.log))
+        self.close_connection = True
+        more = b"chatter\n" * 8192
+        with suppress(OSError):
+            while self.read_on < 100_000_000:
+                self.wfile.write(more if self.tty else frame(1, more))
+                type(self).read_on += len(more)
+
+
+READY = b"booting\nready to serve\n"
+
+
+@pytest.mark.parametrize(
+    ("told", "terminal"),
+    [
+        ((frame(1, READY),), False),
+        ((frame(1, b"booting\nready to"), frame(2, b"warning\n"), frame(1, b" serve\n")), False),
+        ((READY,), True),
+    ],
+    ids=["a piece", "several pieces", "a terminal"],
+)
+def test_a_log_is_read_no_further_than_the_line_that_is_waited_for(
+    told: tuple[bytes, ...], terminal: bool, tmp_path: Path
+) -> None:
+    class Chatty(ChattyEngine):
+        tty = terminal
+        log = told
+
+    with Loopback(Chatty) as served:
+        engine = Engine({"DOCKER_HOST": f"tcp://127.0.0.1:{served.port}"})
+        spec = read_spec({"image": "box", "logPattern": "^ready to serve$"}, tmp_path, {})
+
+        engine.start_ready("box", spec, CancelScope())
+
+        engine.close()
+    assert Chatty.read_on < 50_000_000

@@ -26,8 +26,8 @@ def refuse_foreign_page(settings: Settings, request: Request, principal: Princip
     """Raise a 403 or 415 if a page of another site may have made a browser send this request.
 
     A request with a valid token or key is admitted from anywhere. So is, on a server that demands a login, what is
-    public there: the credentials of a login are in its body. A login by a page must still be JSON, and one that sets the session
-    cookie comes from our own pages: no other site logs its visitors in here.
+    public there: the credentials of a login are in its body. A login by a page must still be JSON, and one that sets
+    the session cookie comes from our own pages: no other site logs its visitors in here.
 
     The name of the host does not matter for the session cookie: browsers send it to the name that has set it.
     """

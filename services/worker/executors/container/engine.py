@@ -227,20 +227,37 @@ class Engine:
     def _await_ready(self, container: str, spec: ContainerSpec, cancel_scope: CancelScope) -> None:
         give_up = time.monotonic() + _READY_S
         pause = threading.Event()
-        while time.monotonic() < give_up:
+        while (began := time.monotonic()) < give_up:
             cancel_scope.check()
-            state = self._api.inspect_container(container)["State"]
+            found = self._api.inspect_container(container)
+            state = found["State"]
             if state["Status"] in ("exited", "dead"):
                 raise EngineError(f"the container ended before it was ready: exit code {state['ExitCode']}")
             health = (state.get("Health") or {}).get("Status", "healthy")
             healthy = spec.wait_for != "healthy" or health in ("healthy", "none", "")
-            if state["Running"] and healthy and self._logged(container, spec.log_pattern):
+            if state["Running"] and healthy and self._logged(container, found, spec.log_pattern, cancel_scope):
                 return
-            pause.wait(_POLL_S)
+            # Each look reads the log from its beginning: a long one is looked at less often.
+            pause.wait(max(_POLL_S, time.monotonic() - began))
         raise EngineError(f"the container was not ready within {_READY_S:g}s (see waitFor and logPattern)")
 
-    def _logged(self, container: str, pattern: str) -> bool:
-        return not pattern or bool(compile_pattern(pattern).search(self._api.logs(container).decode(errors="replace")))
+    def _logged(self, container: str, found: Mapping[str, Any], pattern: str, cancel_scope: CancelScope) -> bool:
+        """Whether a line of the container's log matches. Reads no further than that: a log may have many gigabytes."""
+        if not pattern:
+            return True
+        # Many lines are searched at once.
+        search = compile_pattern(f"(?m:{pattern})").search
+        wanted = {"stdout": 1, "stderr": 1, "follow": 0, "tail": "all"}
+        lines = {STDOUT: b""}
+        with self._stream(f"/containers/{container}/logs", "GET", params=wanted, timeout=self._api.timeout) as output:
+            for number, data in _raw_pieces(output) if found["Config"]["Tty"] else _pieces(output):
+                cancel_scope.check()
+                whole, end, rest = (lines.get(number, b"") + data).rpartition(b"\n")
+                if end and search(whole.decode(errors="replace")):
+                    return True
+                # Of an endless line only the end is kept.
+                lines[number] = rest[-_PIECE:]
+        return any(search(rest.decode(errors="replace")) for rest in lines.values())
 
     def execute(
         self, container: str, words: list[str], spec: ContainerSpec, mark: str, *, cancel_scope: CancelScope, io: StepIO
@@ -264,14 +281,16 @@ class Engine:
             return int(state["ExitCode"] or 0)
 
     @contextmanager
-    def _stream(self, path: str, **request: Any) -> Iterator[HTTPResponse]:
+    def _stream(
+        self, path: str, method: str = "POST", *, timeout: float | None = None, **request: Any
+    ) -> Iterator[HTTPResponse]:
         """Ask for a stream of output.
 
         The sockets that the library gives for this lack what it has read together with the head of the answer: on a
         busy machine all that a short command writes.
         """
         url = f"{self._api.base_url}/v{self._api.api_version}{path}"
-        with self._api.post(url, stream=True, timeout=None, **request) as answer:
+        with self._api.request(method, url, stream=True, timeout=timeout, **request) as answer:
             try:
                 answer.raise_for_status()
             except RequestsHTTPError as error:
@@ -345,11 +364,23 @@ def _copy(output: HTTPResponse, cancel_scope: CancelScope, io: StepIO) -> None:
     """Copy a container's output to the step's stdout and stderr until it ends or ``cancel_scope`` is cancelled."""
     with socket.socket(fileno=os.dup(output.fileno())) as sock:
         cancel_scope.guard(sock)
+    for number, data in _pieces(output):
+        cancel_scope.write(io.stdout if number == STDOUT else io.stderr, data)
+
+
+def _pieces(output: HTTPResponse) -> Iterator[tuple[int, bytes]]:
+    """Yield the pieces of a container's output, each with the number of its stream."""
     while len(head := output.read(_FRAME.size)) == _FRAME.size:
         number, left = _FRAME.unpack(head)
         while left and (data := output.read(min(left, _PIECE))):
-            cancel_scope.write(io.stdout if number == STDOUT else io.stderr, data)
+            yield number, data
             left -= len(data)
+
+
+def _raw_pieces(output: HTTPResponse) -> Iterator[tuple[int, bytes]]:
+    """Yield the pieces of the output of a container with a terminal, which has one stream without frames."""
+    while data := output.read(_PIECE):
+        yield STDOUT, data
 
 
 def _override(known: dict[str, Any], given: Mapping[str, Any]) -> None:
