@@ -119,16 +119,38 @@ def test_a_stream_ends_soon_after_the_login_of_its_client(
         assert next(first, None) is None
 
 
+def _away(*_: object) -> NoReturn:
+    error = sqlite3.OperationalError("unable to open database file")
+    error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+    raise error
+
+
+@pytest.mark.parametrize("path", ["/events", "/dag-runs/busy/r1/events"])
+def test_a_stream_goes_on_after_the_database_was_away(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An ``EventSource`` of a browser never asks again after the 503 that it would get meanwhile."""
+    monkeypatch.setattr(events, "_PING_S", 0.05)
+    with open_stack(tmp_path) as stack:
+        stack.add_dag("busy")
+        key = stack.add_run("busy", "r1", "running")
+        stream = stack.api("GET", path, buffered=False).iter_encoded()
+        assert b"retry:" in next(stream)
+
+        stack.reader.dispose()
+        event.listen(stack.reader, "do_connect", _away)
+        assert next(stream) == b": the database is away\n\n"
+        event.remove(stack.reader, "do_connect", _away)
+        row = {"node": None, "was": "", "became": "running", "why": "", "by": "", "txid": 7, "pos": 1}
+        stack.add("transitions", run_key=key, seq=1, at=NOW, **row)
+
+        assert any(b"data: " in part for part in stream)
+
+
 def test_a_client_that_comes_back_while_the_database_is_away_is_refused(tmp_path: Path) -> None:
     """A stream would end at once, and its client come back several times a second without a word about it."""
     with open_stack(tmp_path) as stack:
         stack.reader.dispose()
-
-        def away(*_: object) -> NoReturn:
-            error = sqlite3.OperationalError("unable to open database file")
-            error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
-            raise error
-
-        event.listen(stack.reader, "do_connect", away)
+        event.listen(stack.reader, "do_connect", _away)
 
         assert stack.api("GET", "/events", headers={"Last-Event-ID": "7-1"}).status_code == 503

@@ -2,7 +2,8 @@
 
 A client gets every event exactly once: the stream reads the database from the client's ``Last-Event-ID`` on.
 A stream ends after a minute, or a few seconds after its client would not be admitted any more; clients reconnect and
-continue. If a run has ended and the client has all its events, the response is 204, so that browsers do not reconnect.
+continue. It stays open while the database is away. If a run has ended and the client has all its events, the
+response is 204, so that browsers do not reconnect.
 """
 
 import json
@@ -66,7 +67,8 @@ def run_events(call: Call, query: EventsQuery, name: str, dag_run_id: str) -> Ap
 def all_events(call: Call, query: EventsQuery) -> ApiResponse:
     """Stream the transitions of all runs as Server-Sent Events.
 
-    Without ``Last-Event-ID``, the stream begins with the first transition after the request.
+    Without ``Last-Event-ID``, the stream begins with the first transition after the request. A 503, such as while the
+    database is away, ends an ``EventSource`` of a browser for good: make another one, with ``lastEventId`` in the URL.
     """
     given = call.headers.get("Last-Event-ID") or query.last_event_id
     after = _place(given) if given else None
@@ -134,8 +136,8 @@ class _Stream:
         while time.monotonic() < ends and not self._closing.is_set():
             try:
                 if time.monotonic() - admitted > _ADMIT_EVERY_S:
-                    admitted = time.monotonic()
                     self._admit_again()
+                    admitted = time.monotonic()
                 texts, self._after = self._read(self._after)
                 if texts:
                     last_sent = time.monotonic()
@@ -148,8 +150,13 @@ class _Stream:
                     # An id without data is no event; the client continues from it.
                     moved, self._after = self._idle(self._after)
                     yield f": ping\n{moved}\n".encode()
-            except (StoreUnavailable, Problem):
-                # The client reconnects with the last id that it has seen.
+            except StoreUnavailable:
+                # It may be back soon. A client that had to come back meanwhile would get a 503, and an EventSource of a
+                # browser never asks again after one.
+                if time.monotonic() - last_sent > _PING_S:
+                    last_sent = time.monotonic()
+                    yield b": the database is away\n\n"
+            except Problem:
                 return
             self._follower.wait(_PING_S)
 
