@@ -38,6 +38,8 @@ def test_small_and_large_messages_and_replies_arrive_over_tls(tmp_path: Path, ro
         try:
             eventually(lambda: transport.healthy)
             consumer = transport.consume([route], prefetch=50)
+            # A new broker on a busy machine may take longer for its first queue than the call waits.
+            eventually(lambda: consumer.connected_for_s > 0)
             asked = [transport.request(Outgoing(route, body, str(n))) for n, body in enumerate(bodies)]
             taken = take_all(consumer, len(bodies))
             for delivery in taken:
