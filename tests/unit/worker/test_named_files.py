@@ -28,7 +28,8 @@ def test_what_is_no_file_is_neither_waited_for_nor_left_open(tmp_path: Path) -> 
             EVERYTHING.open_to_read(tmp_path / name)
         assert read_dotenv([name], [tmp_path], {}, EVERYTHING) == {}
 
-    assert {each.name for each in Path("/dev/fd").iterdir()} == before
+    # What earlier tests have left open, the garbage collector may close meanwhile.
+    assert {each.name for each in Path("/dev/fd").iterdir()} <= before
 
 
 def test_a_dotenv_file_that_a_run_may_not_name_is_reported_only_if_it_is_there(
