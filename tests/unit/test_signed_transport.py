@@ -30,7 +30,7 @@ from shared.transport.base import (
 from shared.transport.heartbeat_order import HeartbeatOrder
 from shared.transport.open import open_transport
 from shared.transport.signed import check_reporter
-from tests.harness.eventually import eventually
+from tests.harness.eventually import PATIENCE_S, eventually
 from tests.harness.message_examples import example_of
 from tests.harness.signing import POOL_KEYS, signed_as
 
@@ -47,7 +47,7 @@ def broker() -> Iterator[Transport]:
 
 def arrived(receiver: Transport, queue: BrokerQueue) -> Delivery:
     consumer = receiver.consume([queue], prefetch=10)
-    (delivery,) = consumer.take(1, 5)
+    (delivery,) = consumer.take(1, PATIENCE_S)
     delivery.ack()
     consumer.close()
     return delivery
@@ -61,7 +61,7 @@ def heartbeat(worker_id: str) -> Heartbeat:
 
 def hear(sender: Transport, receiver: Transport, worker_id: str) -> None:
     beat = heartbeat(worker_id)
-    sender.send(Outgoing(HEARTBEATS, encode(beat, id="b", at=beat.at), "b")).result(5)
+    sender.send(Outgoing(HEARTBEATS, encode(beat, id="b", at=beat.at), "b")).result(PATIENCE_S)
     delivery = arrived(receiver, HEARTBEATS)
     assert delivery.body
     check_reporter(delivery, beat)
@@ -132,10 +132,10 @@ def test_a_worker_sends_no_reply_that_it_cannot_sign(broker: Transport) -> None:
 
 def test_the_id_of_a_message_is_signed_too(broker: Transport) -> None:
     gateway, scheduler = signed_as("api", broker), signed_as("scheduler", broker)
-    gateway.send(Outgoing(COMMANDS, BODY, "one")).result(5)
+    gateway.send(Outgoing(COMMANDS, BODY, "one")).result(PATIENCE_S)
     signed = arrived(broker, COMMANDS).body
 
-    broker.send(Outgoing(COMMANDS, signed, "two")).result(5)
+    broker.send(Outgoing(COMMANDS, signed, "two")).result(PATIENCE_S)
 
     assert why(scheduler, COMMANDS) is Refusal.BAD_SIGNATURE
 
@@ -164,7 +164,7 @@ def test_each_heartbeat_is_heard_once(broker: Transport) -> None:
     beat = heartbeat("w1")
     sent = []
     for _ in range(2):
-        worker.send(Outgoing(HEARTBEATS, encode(beat, id="b", at=beat.at), "b")).result(5)
+        worker.send(Outgoing(HEARTBEATS, encode(beat, id="b", at=beat.at), "b")).result(PATIENCE_S)
         sent.append(arrived(broker, HEARTBEATS).body)
 
     tapped: list[bytes] = []
@@ -175,7 +175,7 @@ def test_each_heartbeat_is_heard_once(broker: Transport) -> None:
 
     first, second = sent
     for number, body in enumerate((first, first, second, first, second), start=1):
-        broker.send(Outgoing(HEARTBEATS, body, "b")).result(5)
+        broker.send(Outgoing(HEARTBEATS, body, "b")).result(PATIENCE_S)
         eventually(lambda number=number: len(tapped) + replayed() == number)  # type: ignore[misc]
         # The tap has heard it, or a later one, so the shared queue brings nothing new.
         delivery = arrived(scheduler, HEARTBEATS)
@@ -191,12 +191,12 @@ def test_only_a_scheduler_sends_markers(broker: Transport) -> None:
     marker = Marker(scheduler="s1", number=1)
     sent = Outgoing(EVENTS, encode(marker, id="m", at=utc_now()), "m")
 
-    scheduler.send(sent).result(5)
+    scheduler.send(sent).result(PATIENCE_S)
     delivery = arrived(scheduler, EVENTS)
     assert delivery.body
     check_reporter(delivery, marker)
 
-    worker.send(sent).result(5)
+    worker.send(sent).result(PATIENCE_S)
     delivery = arrived(scheduler, EVENTS)
     assert delivery.body
     with pytest.raises(SignatureRefused) as refused:
@@ -228,9 +228,9 @@ def test_unsigned_messages_are_accepted_and_counted_if_so_set(broker: Transport)
     scheduler = signed_as("scheduler", broker, DAGWAY_MESSAGE_SIGNING="accept-unsigned")
 
     for sender in (broker, gateway):
-        sender.send(Outgoing(COMMANDS, BODY, "one")).result(5)
+        sender.send(Outgoing(COMMANDS, BODY, "one")).result(PATIENCE_S)
         assert arrived(scheduler, COMMANDS).body
-    other.send(Outgoing(COMMANDS, BODY, "one")).result(5)
+    other.send(Outgoing(COMMANDS, BODY, "one")).result(PATIENCE_S)
 
     assert why(scheduler, COMMANDS) is Refusal.BAD_SIGNATURE
     refused, unsigned = scheduler.counts.snapshot()
@@ -241,12 +241,12 @@ def test_unsigned_messages_are_accepted_and_counted_if_so_set(broker: Transport)
 def test_a_flood_of_forgeries_is_counted_but_not_logged(broker: Transport, caplog: pytest.LogCaptureFixture) -> None:
     scheduler = signed_as("scheduler", broker)
     for _ in range(50):
-        broker.send(Outgoing(COMMANDS, BODY, "one")).result(5)
+        broker.send(Outgoing(COMMANDS, BODY, "one")).result(PATIENCE_S)
     consumer = scheduler.consume([COMMANDS], prefetch=100)
 
     with caplog.at_level(logging.ERROR):
         for _ in range(50):
-            (delivery,) = consumer.take(1, 5)
+            (delivery,) = consumer.take(1, PATIENCE_S)
             with pytest.raises(SignatureRefused):
                 _ = delivery.body
 

@@ -21,6 +21,7 @@ from shared.transport.base import COMMANDS
 from shared.transport.open import open_transport
 from shared.transport.pending_reply import PendingReply
 from tests.harness.databases import migrated_sqlite
+from tests.harness.eventually import PATIENCE_S
 
 AT = datetime(2025, 11, 24, tzinfo=UTC)
 STOP = StopRun(dag_name="a", dag_run_id="r")
@@ -134,7 +135,7 @@ def test_a_command_has_the_databases_time(tmp_path: Path) -> None:
 
     deps.commands.send(STOP)
 
-    (delivery,) = transport.consume([COMMANDS], prefetch=1).take(1, 5)
+    (delivery,) = transport.consume([COMMANDS], prefetch=1).take(1, PATIENCE_S)
     assert decode(delivery.body).at >= later
     closing.set()
     transport.close()

@@ -16,7 +16,7 @@ from shared.contracts.markers import Marker
 from shared.errors import RowsLocked
 from shared.transport.base import COMMANDS, EVENTS, Delivery, Outgoing
 from shared.transport.embedded.transport import EmbeddedTransport
-from tests.harness.eventually import eventually
+from tests.harness.eventually import PATIENCE_S, eventually
 
 
 class Database:
@@ -60,7 +60,7 @@ class Rig:
 
     def send(self, run: str, token: str) -> None:
         event = AttemptStarted(token=token, run_key=run, node=0, worker_id="w", incarnation="i", at=utc_now())
-        self.transport.send(Outgoing(EVENTS, encode(event, id=token, at=event.at), token)).result(5)
+        self.transport.send(Outgoing(EVENTS, encode(event, id=token, at=event.at), token)).result(PATIENCE_S)
 
     def close(self) -> None:
         self.stop.set()
@@ -172,7 +172,7 @@ def test_commands_keep_their_order_if_a_lock_ends_between_their_tries(sent: list
     intake = Intake(Locked(), consumer, expects=Command, record=record, at_once=50)  # type: ignore[arg-type]
     for number, command in enumerate(sent):
         name = f"c{number}"
-        transport.send(Outgoing(COMMANDS, encode(command, id=name, at=utc_now()), name)).result(5)
+        transport.send(Outgoing(COMMANDS, encode(command, id=name, at=utc_now()), name)).result(PATIENCE_S)
     thread = threading.Thread(target=intake.run, args=(stop,))
     thread.start()
     try:

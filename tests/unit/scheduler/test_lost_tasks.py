@@ -7,6 +7,7 @@ import pytest
 from services.scheduler.liveness.lost_tasks import LostTasks
 from shared.transport.base import BrokerQueue, Outgoing, task_queue
 from shared.transport.embedded.transport import EmbeddedTransport
+from tests.harness.eventually import PATIENCE_S
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 OVERDUE = timedelta(seconds=17)
@@ -46,7 +47,7 @@ def test_with_long_leases_a_worker_has_longer_to_name_the_tasks_that_it_took(tra
 def test_nothing_is_lost_while_messages_wait_on_the_route(transport: EmbeddedTransport) -> None:
     lost_tasks = LostTasks(transport, OVERDUE)
     lost_tasks.observe([ANY], at(0))
-    transport.send(Outgoing(ANY, b"task", "1")).result(1)
+    transport.send(Outgoing(ANY, b"task", "1")).result(PATIENCE_S)
 
     lost_tasks.observe([ANY], at(3))
 
