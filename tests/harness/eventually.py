@@ -77,7 +77,8 @@ def free_port() -> int:
     # Not the shared generator: pytest-randomly gives it the same seed in every xdist worker.
     dice = random.SystemRandom()
     processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    place = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    # A process that replaces one that crashed has a number beyond their count.
+    place = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % processes
     while True:
         port = dice.randint(*_BELOW_EPHEMERAL)
         if port % processes != place:

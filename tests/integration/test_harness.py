@@ -12,7 +12,7 @@ import psycopg2
 import pytest
 
 from tests.harness.cluster import gone
-from tests.harness.eventually import PATIENCE_S, eventually
+from tests.harness.eventually import PATIENCE_S, eventually, free_port
 from tests.harness.needs import need
 from tests.harness.proxy import Proxy
 from tests.harness.servers import PostgresReplica, PostgresServer, RabbitServer
@@ -170,6 +170,14 @@ def test_a_slow_link_carries_everything_late(postgres_server: PostgresServer) ->
 
         # There and back again.
         assert time.monotonic() - began >= 0.4
+
+
+def test_a_process_that_replaces_one_that_crashed_gets_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pytest-xdist counts on: of two processes, the third replaces one."""
+    monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", "2")
+    monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw2")
+
+    assert free_port() % 2 == 0
 
 
 def _through(proxy: Proxy) -> str:
