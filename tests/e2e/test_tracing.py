@@ -206,10 +206,11 @@ def test_one_id_finds_a_run_in_every_services_log(system: Deployment) -> None:
 def test_the_log_says_why_a_run_failed_and_not_what_its_step_printed(system: Deployment) -> None:
     client, run_id = system.client, f"r-failed-{len(system.processes)}"
     client.create(
-        "fails", "steps:\n  - name: first\n    command: 'true'\n  - name: bad\n    script: echo private >&2; exit 3\n"
+        "fails-in-log",
+        "steps:\n  - name: first\n    command: 'true'\n  - name: bad\n    script: echo private >&2; exit 3\n",
     )
-    client.start("fails", run_id)
-    client.until("failed", "fails", run_id)
+    client.start("fails-in-log", run_id)
+    client.until("failed", "fails-in-log", run_id)
 
     why = 'failed to execute step "bad": exit status 3'
 

@@ -92,12 +92,12 @@ def same_program(pid: int, other: int) -> bool:
 
 def test_what_was_accepted_is_not_lost(system: Embedded) -> None:
     client = system.client
-    client.create("quick", QUICK.replace("echo 1", "echo 1\n    retryPolicy: {limit: 3, intervalSec: 0}"))
+    client.create("accepted", QUICK.replace("echo 1", "echo 1\n    retryPolicy: {limit: 3, intervalSec: 0}"))
     client.create("queued", QUICK.replace("echo 1", "sleep 0.3\n    retryPolicy: {limit: 3, intervalSec: 0}"))
     for number in range(5):
         client.ask("POST", "/dags/queued/enqueue", {"dagRunId": f"q{number}"})
     for number in range(15):
-        client.start("quick", f"n{number}")
+        client.start("accepted", f"n{number}")
 
     system.kill9()
     system.start()
@@ -118,13 +118,13 @@ def test_what_was_accepted_is_not_lost(system: Embedded) -> None:
 
 def test_crash_after_crash_loses_nothing(system: Embedded) -> None:
     client = system.client
-    client.create("quick", QUICK.replace("echo 1", "echo 1\n    retryPolicy: {limit: 9, intervalSec: 0}"))
+    client.create("crashed", QUICK.replace("echo 1", "echo 1\n    retryPolicy: {limit: 9, intervalSec: 0}"))
     for number in range(5):
         body = {"dagRunId": f"n{number}"}
-        assert client.ask("POST", "/dags/quick/start", body, key=f"key-{number}").status == 200
+        assert client.ask("POST", "/dags/crashed/start", body, key=f"key-{number}").status == 200
         system.kill9()
         system.start()
-        assert client.ask("POST", "/dags/quick/start", body, key=f"key-{number}").status == 200
+        assert client.ask("POST", "/dags/crashed/start", body, key=f"key-{number}").status == 200
 
     eventually(lambda: at_rest(system.engine))
     assert len(system.rows(t.dag_runs)) == 5
