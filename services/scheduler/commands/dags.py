@@ -105,9 +105,10 @@ def _rename_what_belongs_to(
 
 
 def _suspend_dag(batch: Batch, command: c.SuspendDag) -> dict[str, Any]:
-    _lock(batch, command.file_name)
+    row = _lock(batch, command.file_name)
     with _written(batch, command, lambda files: files.suspend(command.file_name, command.suspend)):
-        batch.tx.dags.save(command.file_name, {"suspended": command.suspend, "updated_at": batch.now})
+        if row["suspended"] != command.suspend:
+            _definitions(batch).suspend(command.file_name, suspended=command.suspend)
     return {}
 
 

@@ -11,10 +11,12 @@ from shared.language.summary import summarise
 from shared.store.writes.transaction import Transaction
 from shared.workspaces import ForeignName, plain_name, stored_name, workspace_of
 
-__all__ = ["BY_FOLDER", "Definitions", "Version"]
+__all__ = ["BY_FOLDER", "WAS_SUSPENDED", "Definitions", "Version"]
 
 BY_FOLDER = "folder"
 """The author of versions that were loaded from the DAG folder."""
+WAS_SUSPENDED = -1
+"""Instead of a version in a row of ``schedules``: the DAG was suspended until it was last updated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,15 @@ class Definitions:
                 self._tx.dags.save(row["file_name"], row)
         same = ("file_name", "version", "spec_hash")
         self._tx.dags.add_versions([{name: row[name] for name in same} | {"at": self._now, "by": by} for row in rows])
+
+    def suspend(self, file_name: str, *, suspended: bool) -> None:
+        """Switch the schedule of a DAG off, or on again. The caller has locked its row."""
+        self._tx.dags.save(file_name, {"suspended": suspended, "updated_at": self._now})
+        schedule = None if suspended else self._tx.schedules.lock(file_name)
+        if schedule is not None:
+            # What was due since may be undecided: in a pause of everything, and after an outage. The firing loop adopts
+            # the schedule, and records these times before the DAG's catch-up policy can take them for missed.
+            self._tx.schedules.put([{**schedule, "dag_version": WAS_SUSPENDED}])
 
     def validate_again(self, version: Version, text_hash: str) -> bool:
         """Store the errors and summary that this scheduler's version finds in a spec; return whether they changed.

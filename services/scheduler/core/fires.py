@@ -30,6 +30,7 @@ __all__ = [
     "first_start",
     "guard",
     "scheduled_run_id",
+    "skipped",
 ]
 
 START, STOP, RESTART = "start", "stop", "restart"
@@ -175,7 +176,7 @@ def decide(
 ) -> tuple[Fire, ...]:
     """Decide for each scheduled time whether it fires. ``guard`` later checks conditions on the DAG's runs."""
     if suspended:
-        return tuple(Fire(scheduled, "skipped", "the DAG is suspended") for scheduled in times)
+        return skipped(times)
     in_time = [scheduled for scheduled in times if now - scheduled.at < _IN_TIME and _paused(scheduled, pauses) is None]
     caught_up = _caught_up(times, in_time, now, catchup, pauses)
     fires = []
@@ -187,6 +188,11 @@ def decide(
         else:
             fires.append(Fire(scheduled, "missed", _why_late(scheduled, pauses)))
     return tuple(fires)
+
+
+def skipped(times: Sequence[ScheduledTime]) -> tuple[Fire, ...]:
+    """Decide scheduled times of a suspended DAG."""
+    return tuple(Fire(scheduled, "skipped", "the DAG is suspended") for scheduled in times)
 
 
 def _caught_up(

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
+from services.scheduler.commands.definitions import WAS_SUSPENDED
 from services.scheduler.core import fires as core
 from services.scheduler.core.plan import Plan
 from services.scheduler.deciding.batch import Batch
@@ -43,6 +44,7 @@ _TIDY_EVERY_S = 3600
 FORGET_AT_ONCE = 1000
 _ASK_AGAIN = timedelta(hours=1)
 """If this version cannot read the spec of a due DAG, it tries again after this time."""
+_EDITED = "the DAG was edited before this time was decided"
 _FORGET_BEFORE = timedelta(days=1)
 """How far back a schedule that is adopted for the first time begins: older scheduled times are never decided."""
 
@@ -185,23 +187,25 @@ class Firing:
         return len(made)
 
     def _decided_until(self, batch: Batch, dag: Row, old: Row, *, paused: bool) -> datetime:
-        """Return the time at which the current schedule of an edited DAG takes effect.
+        """Return the time at which the current schedule of an edited or resumed DAG takes effect.
 
         Earlier scheduled times belong to the previous schedule. In a pause, or after an outage, they have no outcome
         yet. They go on waiting if the edit did not change the schedule; otherwise they are recorded as missed. A DAG
-        with errors has no scheduled times, but a pause may outlast the errors.
+        with errors has no scheduled times, but a pause may outlast the errors. If the DAG was suspended, they are
+        recorded as skipped.
         """
         decided: datetime = old["decided_until"]
         if old["dag_version"] == dag["version"]:
             return decided
         edited: datetime = max(dag["updated_at"], decided)
         pending: datetime | None = old["next_fire_at"]
+        suspended = old["dag_version"] == WAS_SUSPENDED
         if pending is not None and pending > edited:
             return edited
         name = dag["file_name"]
-        former = self._schedule_of(batch, name, old["dag_version"], faulty=paused)
         present = Schedule() if dag["errors"] and not paused else self._present_schedule(batch, dag)
-        if former == present:
+        former = present if suspended else self._schedule_of(batch, name, old["dag_version"], faulty=paused)
+        if former == present and not suspended:
             return decided
         times = core.due_times(former, decided, edited, self._tz).times
         # What both schedules have in the minute of the edit is not late: it still fires.
@@ -211,11 +215,8 @@ class Firing:
             edited = before
         dags = {row["file_name"]: row for row in batch.tx.schedules.dags([name])}
         runs = FiredRuns(batch, self._tz, dags)
-        fires = tuple(
-            core.Fire(scheduled, "missed", "the DAG was edited before this time was decided")
-            for scheduled in times
-            if scheduled.at <= edited
-        )
+        settled = [scheduled for scheduled in times if scheduled.at <= edited]
+        fires = core.skipped(settled) if suspended else [core.Fire(each, "missed", _EDITED) for each in settled]
         ledger = [entry for fire in fires if (entry := runs.carry_out(name, fire))]
         batch.tx.schedules.add_new_fires(ledger)
         batch.after.fires.extend(str(entry["outcome"]) for entry in ledger)

@@ -246,12 +246,13 @@ def _suspend(batch: Batch, files: DagFiles, *, keep: bool) -> None:
     """Suspend and resume DAGs as their flags say. ``keep``: write a flag for those that are suspended without one."""
     differs = {name for name, suspended in batch.tx.dags.suspended().items() if files.suspended(name) != suspended}
     locked = batch.tx.dags.suspended(sorted(differs), lock=True)
+    definitions = Definitions(batch.tx, batch.plans, batch.now)
     for name, suspended in locked.items():
         flagged = files.suspended(name)
         if suspended and not flagged and keep:
             files.suspend(name, suspended=True)
         elif flagged is not None and flagged != suspended:
-            batch.tx.dags.save(name, {"suspended": flagged, "updated_at": batch.now})
+            definitions.suspend(name, suspended=flagged)
             batch.after.dags.add(name)
 
 
