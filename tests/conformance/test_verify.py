@@ -372,3 +372,11 @@ def test_the_time_between_two_schedulers_does_not_count(sound: Sound) -> None:
         )
         assert set(found(connection, sound.now)) == {"outbox-age"}
         held.rollback()
+
+
+def test_a_schedule_that_is_about_to_be_adopted_is_not_judged(sound: Sound) -> None:
+    with sound.stack.engine.connect() as connection, connection.begin() as held:
+        Damage(connection, sound).change(t.schedules, {"zone": ""}, file_name="timed")
+
+        assert "schedule-ledger" not in found(connection, sound.now)
+        held.rollback()

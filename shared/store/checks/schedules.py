@@ -34,8 +34,8 @@ def _ledger(snapshot: StoreSnapshot) -> Iterator[Violation]:
     query = (
         select(s.file_name, s.zone, s.decided_until, d.spec_hash, d.updated_at, since.label("version_at"))
         .join(t.dags, d.file_name == s.file_name)
-        # A row of another version is about to be computed again.
-        .where(s.dag_version == d.version)
+        # A row of another version, or without a zone, is about to be computed again.
+        .where(s.dag_version == d.version, s.zone != "")
     )
     paused = {row["name"] for row in snapshot.rows(select(t.pauses.c.name).where(t.pauses.c.scope == "dag"))}
     for row in list(snapshot.rows(query)):
