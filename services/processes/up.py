@@ -99,8 +99,6 @@ def run_up(
             create_app(deps), config.host, config.port, threads=config.api_threads, on_death=on_death
         )
         admin = OptionalAdminServer(config, lambda: worker.facts().trouble or scheduler.trouble)
-        if scheduler.folder is not None:
-            scheduler.folder.try_to_look()
         warn_if_open(gateway_settings, config.host)
         freeze_loaded()
         JUDGED_AGE.set_function(lambda: scheduler.judged_age_s)

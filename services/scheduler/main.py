@@ -107,11 +107,14 @@ class Scheduler:
             history_days=settings.history_days,
         )
         transactor = parts.transactor
+        self.folder = Folder(transactor, settings.dags_dir) if settings.dags_dir is not None else None
+        if self.folder is not None:
+            # Files may have changed while no scheduler ran. Nothing is consumed yet, and no schedule has fired.
+            self.folder.try_to_look()
         # Before this process can receive reports, the others must know of it; see ``report_marks``.
         watch = self._watch = WorkerWatch(
             transport, transactor, self._register(transactor), poll=parts.poll, lease_s=settings.lease_s
         )
-        self.folder = Folder(transactor, settings.dags_dir) if settings.dags_dir is not None else None
         # ``stop`` stops the intakes first, then the loops, and last the relay, which publishes their messages.
         self._intakes = [*self._open_intakes(transactor, report_queues, watch.marks), watch.listening(on_death)]
         self._loops = [

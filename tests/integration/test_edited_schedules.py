@@ -138,3 +138,14 @@ def test_errors_that_a_pause_outlasts_lose_no_catching_up(
     rig.at("13:20:01")
 
     assert rig.ledger() == [("12:00", "start", "fired"), ("13:00", "start", "fired")]
+
+
+def test_a_file_that_was_edited_in_an_outage_counts_before_anything_fires(rig: Rig, tmp_path: Path) -> None:
+    rig.dag("a", QUARTERLY)
+    at(rig, 12, 30, 10)
+    (tmp_path / "a.yaml").write_text(HOURLY + STEPS)
+
+    rig.stack.scheduler(dags_dir=tmp_path, clock=lambda: rig.now)
+
+    assert rig.ledger() == [(slot, "start", "missed") for slot in ("12:00", "12:15", "12:30")]
+    assert set(rig.reasons()) == {EDITED}
