@@ -1,9 +1,11 @@
 """What a gateway believes of an OpenID Connect provider and of the cookies of a login there."""
 
 from collections.abc import Iterator
+from urllib.parse import parse_qs, urlsplit
 
 import jwt
 import pytest
+import urllib3
 
 from services.api.auth.oidc import PROOF_COOKIE, TOKEN_COOKIE
 from services.api.auth.oidc import OidcProvider as Client
@@ -61,3 +63,44 @@ def test_a_token_that_names_no_key_needs_the_only_one_for_signatures(
     assert accepted(own, {**other, "use": "enc"})
     assert not accepted(own, other)
     assert not accepted({**own, "use": "enc"})
+
+
+@pytest.mark.parametrize(
+    ("announced", "said", "admitted"),
+    [
+        (None, (None, None), True),
+        (["sub", "email"], (None, None), True),
+        (["sub", "email_verified"], (None, None), False),
+        (["sub", "email_verified"], (True, None), True),
+        (None, (False, None), False),
+        (None, (False, True), False),
+        (None, (None, "false"), False),
+        (None, (None, "True"), True),
+    ],
+)
+def test_an_address_of_the_whitelist_is_verified_if_the_provider_ever_says_so(
+    provider: OidcProvider,
+    monkeypatch: pytest.MonkeyPatch,
+    announced: list[str] | None,
+    said: tuple[bool | None, bool | str | None],
+    admitted: bool,
+) -> None:
+    in_token, in_userinfo = said
+    metadata = provider._discovery() | ({} if announced is None else {"claims_supported": announced})
+    monkeypatch.setattr(provider, "_discovery", lambda: metadata)
+    provider.token_claims = {"email_verified": in_token}
+    provider.userinfo = {} if in_userinfo is None else {"email_verified": in_userinfo}
+    client = client_of(provider.issuer, "ann@example.org")
+    code = log_in(client)
+
+    if admitted:
+        assert client.redeem(code, nonce="n", verifier="v")[1].subject == "u1"
+    else:
+        with pytest.raises(Problem, match="not allowed to log in"):
+            client.redeem(code, nonce="n", verifier="v")
+
+
+def log_in(client: Client) -> str:
+    """Log in at the provider; return the code that it sends the browser back with."""
+    answer = urllib3.request("GET", client.login_url(state="s", nonce="n", verifier="v"), redirect=False)
+    return parse_qs(urlsplit(answer.headers["Location"]).query)["code"][0]

@@ -234,9 +234,16 @@ class OidcProvider:
                 raise _away(error) from error
             if found.get("sub") != claims["sub"]:
                 raise _refused("The OpenID Connect provider's ID token and userinfo name different users; log in again")
-        # Some providers send it as text.
-        unverified = str(found.get("email_verified", True)).lower() != "true"
-        return "" if unverified else str(found.get("email") or "")
+        email = str(found.get("email") or "")
+        said = [each["email_verified"] for each in (claims, found) if "email_verified" in each]
+        if said:
+            verified = all(str(each).lower() == "true" for each in said)  # some providers send it as text
+        else:
+            # Microsoft Entra ID and AD FS never send it. Whoever says that it does has not verified this address.
+            verified = "email_verified" not in str(self._metadata.get().get("claims_supported"))
+        if email and not verified:
+            _log.warning("oidc.email_unverified", extra={"subject": str(claims["sub"])})
+        return email if verified else ""
 
     @property
     def _redirect_uri(self) -> str:
