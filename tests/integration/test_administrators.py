@@ -1,4 +1,4 @@
-"""Two administrators who take the role from each other at once, each at another scheduler, on both deployments."""
+"""Two commands at once, each at another scheduler, that would leave no administrator or two, on both deployments."""
 
 from threading import Thread
 from zoneinfo import ZoneInfo
@@ -13,7 +13,7 @@ from services.scheduler.deciding.memory import SchedulerMemory
 from services.scheduler.deciding.plans import Plans
 from shared.clock import utc_now
 from shared.contracts import commands as c
-from shared.contracts.actors import Actor
+from shared.contracts.actors import SYSTEM, Actor
 from shared.contracts.codec import decode, encode
 from shared.store import tables as t
 from shared.store.engine import is_postgres
@@ -46,6 +46,30 @@ def test_one_administrator_is_left(stack: Stack, commands: tuple[c.Command, c.Co
             times = {"created_at": utc_now(), "updated_at": utc_now()}
             row = {"id": actor.id, "username": actor.name, "role": "admin", "password_hash": "h", **times}
             connection.execute(insert(t.users), row)
+    reply, later = at_once(stack, *commands)
+
+    assert reply.outcome == "recorded"
+    assert later.error is not None
+    assert later.error.code == why
+    assert [row["id"] for row in stack.rows(t.users, role="admin")] == ["ann"]
+
+
+def test_gateways_with_different_settings_create_one_first_administrator(stack: Stack) -> None:
+    commands = (
+        c.EnsureAdmin(
+            by=SYSTEM.name, actor=SYSTEM, user_id=f"id-{name}", username=name, role="admin", password_hash="h"
+        )
+        for name in ("ann", "bob")
+    )
+
+    replies = at_once(stack, *commands)
+
+    assert [reply.result["created"] for reply in replies] == [True, False]
+    assert [row["username"] for row in stack.rows(t.users)] == ["ann"]
+
+
+def at_once(stack: Stack, *commands: c.Command) -> tuple[c.CommandReply, c.CommandReply]:
+    """Carry out two commands in transactions that overlap; the first one commits first. Return both replies."""
     one, two = (
         Assembly(Store(stack.engine), stack.transport, SchedulerMemory(Plans()), utc_now, ZoneInfo("UTC")).transactor
         for _ in range(2)
@@ -63,10 +87,8 @@ def test_one_administrator_is_left(stack: Stack, commands: tuple[c.Command, c.Co
 
     (reply,) = one.decide(carry_out_beside)
     other.join(60)
-
-    assert reply.outcome == "recorded"
-    assert [each.error.code if each.error else each.outcome for each in replies] == [why]
-    assert [row["id"] for row in stack.rows(t.users, role="admin")] == ["ann"]
+    (later,) = replies
+    return reply, later
 
 
 def _waits_for_lock(stack: Stack) -> bool:

@@ -22,6 +22,7 @@ _FAILURES_KEPT = timedelta(days=1)
 
 
 def _ensure_admin(batch: Batch, command: c.EnsureAdmin) -> dict[str, Any]:
+    batch.tx.accounts.lock_first_user()
     if batch.tx.accounts.users():
         return {"created": False}
     return {"created": True, **_create_user(batch, command)}

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Table, Text, case, cast, delete, func, literal, null, select, union_all, update
+from sqlalchemy import Table, Text, case, cast, delete, func, literal, null, select, text, union_all, update
 
 from shared.contracts.actors import Actor
 from shared.contracts.dag_scope import DagScope
 from shared.store import tables as t
-from shared.store.engine import for_update, insert_ignore
+from shared.store.engine import for_update, insert_ignore, is_postgres
 from shared.store.tables.base import UTCDateTime
 from shared.store.writes.base import FoundRow, NewRow, Writer
 
@@ -17,6 +17,8 @@ __all__ = ["AccountWrites", "StoredActor"]
 
 _ACTOR_TABLES = {"user": t.users, "api_key": t.api_keys, "webhook": t.webhooks}
 _w = t.webhooks.c
+_FIRST = 0x6669_7273_74
+"""The key of the advisory lock of whoever creates the first user: "first" in ASCII."""
 _NEVER = cast(null(), UTCDateTime)
 _ALL_DAGS = cast(literal(""), Text)
 _ACTORS = {
@@ -63,6 +65,11 @@ class AccountWrites(Writer):
     def users(self) -> int:
         """Return the number of users."""
         return int(self._connection.execute(select(func.count()).select_from(t.users)).scalar_one())
+
+    def lock_first_user(self) -> None:
+        """Let no other transaction create the first user until this one ends: while there is none, no row is locked."""
+        if is_postgres(self._connection):
+            self._connection.execute(text("SELECT pg_advisory_xact_lock(:first)"), {"first": _FIRST})
 
     def lock(self, table: Table, **where: str) -> FoundRow | None:
         """Return and lock the one row with these column values, if it exists."""
