@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from http.client import HTTPResponse
 from typing import Any
 
 import urllib3
@@ -30,6 +31,17 @@ class ClosingRetry(Retry):
         return following
 
 
+class _FinalResponse(HTTPResponse):
+    """Passes over interim responses, such as 103 (Early Hints). The library does so with 100 (Continue) only."""
+
+    def begin(self) -> None:
+        super().begin()
+        while 101 < self.status < 200:
+            # As before the first response: without this it would not begin again.
+            self.headers = None  # type: ignore[assignment]
+            super().begin()
+
+
 def outbound_pool(
     policy: OutboundPolicy, *, connected: Callable[[socket.socket], object] = lambda _socket: None, **options: Any
 ) -> urllib3.PoolManager:
@@ -40,6 +52,8 @@ def outbound_pool(
     """
 
     class Checked:
+        response_class: type[HTTPResponse] = _FinalResponse
+
         def _new_conn(self) -> Any:
             host: str = self.host  # type: ignore[attr-defined]
             _refuse_name(host, policy)

@@ -101,6 +101,12 @@ class _Handler(QuietHandler):
         self.wfile.write(b"abc")
         self.close_connection = True
 
+    def _do_early(self, rest: str, _: dict[str, Any]) -> None:
+        """Send these interim responses, such as ``102,103``, before the real one."""
+        for status in rest.split(","):
+            self.wfile.write(f"HTTP/1.1 {status} Early\r\nLink: </style.css>; rel=preload\r\n\r\n".encode())
+        self._answer(200, b"[1]", X_Kind="last")
+
     def _do_gzip(self, rest: str, _: dict[str, Any]) -> None:
         """Answer with a body in gzip, in two pieces; of ``rest`` bytes, if that is a number."""
         body = gzip.compress(b"first ") + gzip.compress(b"second")

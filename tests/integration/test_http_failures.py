@@ -1,5 +1,6 @@
 """The reasons of failures of the http executor, against a real server."""
 
+import json
 from typing import Any
 
 from shared.language.model import Step, StepCommand
@@ -34,3 +35,13 @@ def test_before_a_retry_the_body_of_an_error_is_not_read(rig: Rig, server: HttpC
     finished = rig.run(task(http("GET", f"{server.url}/overloaded/", silent=True, retries=1, timeout=20)))
 
     assert (finished.outcome, rig.log(finished, "stdout")) == ("succeeded", b"at last"), finished.error
+
+
+def test_interim_responses_are_passed_over(rig: Rig, server: HttpCounterpart) -> None:
+    finished = rig.run(task(http("GET", f"{server.url}/early/100,102,103,103", json=True)))
+
+    assert (finished.outcome, finished.error) == ("succeeded", "")
+    answer = json.loads(rig.log(finished, "stdout"))
+    assert (answer["status_code"], answer["body"]) == (200, [1])
+    assert answer["headers"]["X-Kind"] == ["last"]
+    assert "Link" not in answer["headers"]
