@@ -223,7 +223,7 @@ def test_a_step_is_approved_with_its_inputs_or_rejected(dagway: Dagway, client: 
 
     waits = dagway("start", "asks", "-r", "a1")
     assert waits.exit_code == 0, "as in Dagu"
-    assert waits.stderr.endswith("dagway: to go on: dagway approve asks check --run-id a1\n")
+    assert waits.stderr.endswith("dagway: to go on: dagway approve asks check --run-id a1 --input SIZE=VALUE\n")
     assert re.search(r"^asks +a1 +check", dagway("approve").stdout, re.MULTILINE)
     assert "SIZE" in dagway("approve", "asks").stderr, "an input is missing"
     assert dagway("approve", "asks", "--input", "SIZE=large").stdout == "approved\n"

@@ -178,10 +178,20 @@ def end_with_result(gateway: Gateway, run: Run, *, quiet: bool, in_json: bool, s
     elif not quiet:
         if not on_terminal():  # where its lines are already
             print_run(run)
-        for line in last_lines(gateway, run):
+        patience = Patience()
+        for line in patience.insist(lambda: list(last_lines(gateway, run))):
             echo_output(line)
         if any(node["statusLabel"] == "waiting" for node in run["nodes"]):
-            steps = waiting_steps(gateway, run["name"])
+            steps = patience.insist(lambda: waiting_steps(gateway, run["name"]))
             for each in (step for step in steps if step.run_id == run["dagRunId"]):
-                say(f"to go on: dagway approve {run['name']} {each} --run-id {run['dagRunId']}")
+                inputs = "" if each.sub_run_id else _required_inputs(run, each.step)
+                say(f"to go on: dagway approve {run['name']} {each} --run-id {run['dagRunId']}{inputs}")
     sys.exit(exit_code(run, strict=strict))
+
+
+def _required_inputs(run: Run, name: str) -> str:
+    """Return the options for the inputs that an approval of this step must give."""
+    steps = (node["step"] for node in run["nodes"])
+    config = next((step["executorConfig"]["config"] for step in steps if step["name"] == name), {})
+    required = config.get("required") or []
+    return "".join(f" --input {each}=VALUE" for each in ([required] if isinstance(required, str) else required))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from services.cli.errors import GatewayError, GatewayUnreachable
 from services.cli.log_tail import LogTail
 from services.cli.remote.event_stream import follow
-from services.cli.remote.following import follow_run
+from services.cli.remote.following import end_with_result, follow_run
 from services.cli.remote.gateway import Gateway, ServerConnection
 from services.cli.remote.logs import follow_logs
 from services.cli.remote.patience import Patience
@@ -139,6 +139,36 @@ def test_a_run_and_its_log_are_followed_over_an_outage_of_the_database(
     assert set(capsys.readouterr().err.splitlines()) == {
         "dagway: connection lost, trying again: The database is unavailable"
     }
+
+
+class EndedBadly(Hurt):
+    """A run that has failed, or waits: after its end, the database is away once more."""
+
+    def get(self, path: str, **_query: Any) -> Any:
+        self._fail_once(path)
+        waiting = {"name": "w", "dagRunId": "r", "stepName": "ask"}
+        return {"content": "no such file"} if path.endswith("/log") else {"approvals": [waiting]}
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "told"),
+    [("failed", 1, "no such file"), ("waiting", 0, "dagway: to go on: dagway approve w ask --run-id r")],
+)
+def test_how_a_run_ended_is_told_over_an_outage_of_the_database(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], status: str, code: int, told: str
+) -> None:
+    monkeypatch.setattr("services.cli.remote.patience.time.sleep", lambda _s: None)
+    monkeypatch.setattr("services.cli.remote.following.print_run", lambda _run: None)
+    node = {"statusLabel": status, "step": {"name": "ask", "executorConfig": {"config": {}}}}
+    run = {"name": "w", "dagRunId": "r", "statusLabel": status, "nodes": [node]}
+
+    with pytest.raises(SystemExit) as end:
+        end_with_result(cast(Gateway, EndedBadly()), run, quiet=False, in_json=False)
+
+    assert end.value.code == code
+    shown = capsys.readouterr()
+    assert told in (shown.out + shown.err).splitlines()
+    assert "connection lost, trying again: The database is unavailable" in shown.err
 
 
 def test_a_proxy_without_a_gateway_behind_it_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
