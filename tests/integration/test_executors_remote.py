@@ -255,6 +255,26 @@ def test_a_host_that_is_not_known_is_refused_unless_the_step_says_otherwise(
     assert not (tmp_path / "none").exists()
 
 
+class ClosesAtOnce(StreamRequestHandler):
+    """An SSH server that closes the connection after the first words, as one with too many clients may."""
+
+    def handle(self) -> None:
+        self.wfile.write(b"SSH-2.0-None\r\n")
+        self.rfile.readline()
+        self.connection.recv(65536)
+
+
+def test_a_server_that_closes_the_connection_is_named_as_the_reason(rig: Rig, host: SshCounterpart) -> None:
+    server = ThreadingTCPServer(("127.0.0.1", 0), ClosesAtOnce)
+    with serving(server):
+        closed = rig.run(task(ssh(host, ("echo", "hi"), port=server.server_address[1])))
+    own = rig.run(task(ssh(host, ("sh", "-c", "echo why >&2; exit 255"))))
+
+    assert (closed.outcome, closed.exit_code) == ("failed", 255)
+    assert "exit status 255 (the server closed the connection, or" in closed.error
+    assert "closed the connection" not in own.error
+
+
 def test_a_password_is_passed_to_ssh_and_a_passphrase_unlocks_a_key(
     rig: Rig, host: SshCounterpart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

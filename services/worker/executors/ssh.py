@@ -28,6 +28,8 @@ from shared.language.model import StepCommand
 
 __all__ = ["SshExecutor"]
 
+_SSH_FAILED = 255
+_CLOSED = "the server closed the connection, or the command itself exited with 255"
 _CONNECT_S = 15
 _ALIVE_S = 15
 _PASSWORD = "DAGWAY_SSH_PASSWORD"
@@ -145,7 +147,10 @@ class SshExecutor:
                 ended = _start(job, io, target, command, env)
                 if ended is None or ended.code != 0:
                     break
-        return process_result(job, io, ended, number if len(job.step.commands) > 1 else 0)
+        result = process_result(job, io, ended, number if len(job.step.commands) > 1 else 0)
+        # The client says why it failed, but for a server that closes the connection before a session begins.
+        silent = ended is not None and ended.code == _SSH_FAILED and not io.stderr_tail()
+        return result.hinted(_CLOSED) if silent else result
 
 
 def _start(job: Job, io: StepIO, target: _Target, command: StepCommand, env: dict[str, str]) -> ProcessExit | None:
