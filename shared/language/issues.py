@@ -23,6 +23,7 @@ class PlaceInBase(tuple[int, int]):
 
 
 _MAX_COMPARED = 100
+_LEAST_BEGUN = 3
 _MAX_CANDIDATES = 500
 
 
@@ -89,5 +90,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     by_lower = {name.lower(): name for name in known}
     if not word or len(word) > _MAX_COMPARED or len(by_lower) > _MAX_CANDIDATES:
         return ""
-    near = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    # A word that was cut off is more similar to a shorter word than to the one that it begins.
+    begun = [name for name in by_lower if len(word) >= _LEAST_BEGUN and name.startswith(word.lower())]
+    near = begun if len(begun) == 1 else difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
     return f'did you mean "{by_lower[near[0]]}"?' if near else ""

@@ -253,6 +253,11 @@ def test_an_issue_without_a_place_is_still_one_line() -> None:
     assert str(Issue("too large")) == "too large"
 
 
+def test_a_hint_prefers_the_word_that_was_begun() -> None:
+    issues = load("preconditions: [{cond: a}]", file_name="x").errors
+    assert [issue.hint for issue in issues if "invalid key" in issue.message] == ['did you mean "condition"?']
+
+
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
