@@ -4,7 +4,9 @@ As in Dagu, a reference has a name of capital letters, digits and underscores. A
 value, for instance in a password, and so is ``\$``.
 """
 
+import codecs
 import errno
+import io
 import logging
 import os
 import re
@@ -30,6 +32,7 @@ _IN_BARE = re.compile(rf"\\(?P<escaped>\$)|{_REFERENCE}")
 _IN_DOUBLE = re.compile(rf"\\(?P<escaped>.)|{_REFERENCE}", re.DOTALL)
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 _MAX_CHARS = 1_048_576
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _NOT_THE_FILE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 """Errors that say nothing about a file: this process or machine has too little of something at the moment."""
 
@@ -56,8 +59,11 @@ def read_dotenv(
             file = next(filter(os.path.exists, candidates), file)
         try:
             descriptor = reach.open_to_read(file)
-            with open(descriptor, encoding="utf-8-sig") as stream:  # noqa: PTH123 - a descriptor, not a path
-                text = stream.read(_MAX_CHARS + 1)
+            with open(descriptor, "rb") as stream:  # noqa: PTH123 - a descriptor, not a path
+                # PowerShell redirects output as UTF-16.
+                encoding = "utf-16" if stream.peek(2)[:2] in _UTF_16 else "utf-8-sig"
+                with io.TextIOWrapper(stream, encoding) as written:
+                    text = written.read(_MAX_CHARS + 1)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except (OSError, UnicodeDecodeError) as error:

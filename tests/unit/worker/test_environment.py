@@ -253,6 +253,14 @@ def test_a_dotenv_file_whose_values_multiply_each_other_is_skipped(
     assert [vars(each)["error"] for each in caplog.records] == ["the expanded text is longer than 2097152 characters"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16-le", "utf-16-be"])
+def test_a_dotenv_file_of_windows_is_read(tmp_path: Path, encoding: str) -> None:
+    mark = "" if encoding == "utf-8-sig" else "\ufeff"
+    (tmp_path / ".env").write_bytes(f"{mark}A=ä\r\nB=b\r\n".encode(encoding))
+
+    assert read_dotenv([".env"], [tmp_path], {}, EVERYTHING) == {"A": "ä", "B": "b"}
+
+
 def test_a_dotenv_file_that_is_too_large_is_not_read_in_part(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("A=a\n" + "# ....\n" * 200_000 + "PASSWORD=secret\n")
 
