@@ -40,7 +40,10 @@ def move(config: Config, to: str, *, dry_run: bool = False) -> Copied:
     path = config.data_dir / "dagway.db"
     if not path.exists():
         raise ConfigInvalid(f"there is no database of dagway up in {config.data_dir} (--data-dir)")
-    target = open_engine(to, pool_size=1, application_name="dagway-move")
+    try:
+        target = open_engine(to, pool_size=1, application_name="dagway-move")
+    except ConfigInvalid as error:
+        raise ConfigInvalid(f"--to: {str(error).removeprefix('DAGWAY_DATABASE_URL: ')}") from error
     shown = target.url.render_as_string(hide_password=True)
     mark = mark_of(config.data_dir)
     if mark is not None and mark.to != shown:

@@ -12,6 +12,7 @@ from services.importing.dagu import import_dagu
 from services.importing.moving import move
 from services.verify import check_database
 from shared.clock import utc_now
+from shared.errors import ConfigInvalid
 from shared.settings.config import load_config
 from shared.store import tables as t
 from shared.store.engine import open_engine, transaction
@@ -80,3 +81,11 @@ def test_every_row_arrives_and_the_guarantees_hold(target: str, tmp_path: Path) 
     problems = check_database(replace(config, database_url=target), utc_now())
     assert {each.check.name: each.shown for each in problems if each.count} == {}
     assert move(config, target).before
+
+
+def test_a_target_of_another_kind_is_refused_by_the_name_of_the_option(tmp_path: Path) -> None:
+    config = load_config({"data_dir": str(tmp_path)}, {}, terminal=False)
+    (tmp_path / "dagway.db").touch()
+
+    with pytest.raises(ConfigInvalid, match=r"^--to: 'mysql' is not supported; use postgresql or sqlite$"):
+        move(config, "mysql://u:secret@h/d")
