@@ -69,7 +69,7 @@ def active_lines(runs: list[dict[str, Any]]) -> Iterator[str]:
             run["dagRunId"],
             status_text(run["statusLabel"]),
             duration(seconds_between(run["startedAt"] or run.get("queuedAt", ""), "", now)),
-            run.get("waitingFor", ""),
+            run.get("waitingFor") or ("approval" if run["statusLabel"] == "waiting" else ""),
         )
         for run in runs
     ]

@@ -186,6 +186,14 @@ def test_one_active_run_is_one_run() -> None:
     assert next(active_lines([one, one])).startswith("2 active runs, ")
 
 
+def test_an_active_run_that_waits_for_approval_says_so() -> None:
+    one = {"name": "a", "dagRunId": "r", "statusLabel": "waiting", "startedAt": ""}
+
+    *_, row = active_lines([one])
+
+    assert row.split() == ["a", "r", "waiting", "-", "approval"]
+
+
 @pytest.mark.parametrize(("term", "drawn"), [("xterm", True), ("dumb", False)])
 def test_a_terminal_that_cannot_be_drawn_on_gets_lines_without_colours(
     monkeypatch: pytest.MonkeyPatch, term: str, drawn: bool
