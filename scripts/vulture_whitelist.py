@@ -55,6 +55,7 @@ _.never_capture
 _.max_mem
 
 # urllib3 and smtplib read or call these names.
+_.response_class
 _.is_verified
 _.ConnectionCls
 ConnectionCls

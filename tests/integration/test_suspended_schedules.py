@@ -1,7 +1,7 @@
 """Scheduled times that are not decided while their DAG is suspended. The test sets the clock."""
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -20,9 +20,10 @@ def rig(stack: Stack) -> Rig:
     return Rig(stack)
 
 
-@pytest.mark.parametrize("pause", [("global", ""), ("dag", "a")])
-def test_what_a_suspended_dag_skipped_is_not_caught_up_when_a_pause_ends(rig: Rig, pause: Sequence[str]) -> None:
-    scope, name = pause
+@pytest.mark.parametrize(("scope", "name"), [("global", ""), ("dag", "a")])
+def test_what_a_suspended_dag_skipped_is_not_caught_up_when_a_pause_ends(
+    rig: Rig, scope: Literal["global", "dag"], name: str
+) -> None:
     rig.dag("a", EVERY_TEN)
     rig.queue(c.SetPause(scope=scope, name=name, by="ann"))
     rig.queue(c.SuspendDag(file_name="a", suspend=True))

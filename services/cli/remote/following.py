@@ -192,6 +192,6 @@ def end_with_result(gateway: Gateway, run: Run, *, quiet: bool, in_json: bool, s
 def _required_inputs(run: Run, name: str) -> str:
     """Return the options for the inputs that an approval of this step must give."""
     steps = (node["step"] for node in run["nodes"])
-    config = next((step["executorConfig"]["config"] for step in steps if step["name"] == name), {})
+    config: Run = next((step["executorConfig"]["config"] for step in steps if step["name"] == name), {})
     required = config.get("required") or []
     return "".join(f" --input {each}=VALUE" for each in ([required] if isinstance(required, str) else required))
