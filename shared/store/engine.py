@@ -134,6 +134,11 @@ def _normalise(url: str) -> URL:
         parsed = make_url(url)
     except exc.ArgumentError as error:
         raise ConfigInvalid("DAGWAY_DATABASE_URL: not a URL; expected postgresql://… or sqlite:///…") from error
+    except ValueError as error:
+        raise ConfigInvalid(
+            "DAGWAY_DATABASE_URL: the port is not a number; several servers are written like this: "
+            "postgresql://user:password@/name?host=a:5432&host=b:5432&target_session_attrs=primary"
+        ) from error
     if parsed.drivername in {"postgres", "postgresql", "postgresql+psycopg2"}:
         # SQLAlchemy 2.1 takes a bare postgresql:// for psycopg 3.
         return parsed.set(drivername="postgresql+psycopg2")
@@ -182,6 +187,9 @@ def _open_postgres(
         "tcp_user_timeout": LOCK_TIMEOUT_S * 1000,
     }
     wanted = {name: value for name, value in arguments.items() if name not in url.query}
+    if read_only and not pooled and url.query.get("target_session_attrs") == "read-write":
+        # libpq takes a session that reads only by default for one of a standby, and would find no server.
+        url = url.update_query_dict({"target_session_attrs": "primary"})
     engine = create_engine(
         url.difference_update_query(["options", "pooler"]),
         connect_args=wanted | {"options": " ".join(settings).strip()},

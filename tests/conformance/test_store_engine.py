@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from threading import Barrier
+from urllib.parse import urlsplit
 
 import pytest
 from sqlalchemy import Engine, delete, func, insert, select, text, update
@@ -216,7 +217,7 @@ def test_an_absent_database_raises_store_unavailable(tmp_path: Path) -> None:
     "url",
     [
         *("mysql://u:secret@h/d", "postgresql+psycopg://u:secret@h/d", "sqlite://", "secret"),
-        "postgresql://u:secret@h/d?pooler=session",
+        *("postgresql://u:secret@h/d?pooler=session", "postgresql://u:secret@a:1,b:2/d"),
     ],
 )
 def test_an_invalid_url_is_refused_without_showing_it(url: str) -> None:
@@ -333,6 +334,21 @@ def test_a_deadlock_is_a_retryable_error(database_url: str) -> None:
 
     assert sorted(outcome.result() for outcome in outcomes) == ["again", "done"]
     engine.dispose()
+
+
+@pytest.mark.parametrize("wanted", ["primary", "read-write"])
+def test_reads_and_writes_find_the_primary_among_several_servers(
+    postgres_server: PostgresServer, database_url: str, wanted: str
+) -> None:
+    parts = urlsplit(database_url)
+    url = f"postgresql://{parts.username}@{parts.path}?target_session_attrs={wanted}"
+    for host in (f"127.0.0.1:{free_port()}", f"127.0.0.1:{postgres_server.port}"):
+        url += f"&host={host}"
+
+    for engine in (open_engine(url), open_engine(url, read_only=True)):
+        with transaction(engine) as connection:
+            assert connection.exec_driver_sql("SELECT inet_server_port()").scalar_one() == postgres_server.port
+        engine.dispose()
 
 
 @pytest.mark.parametrize("end", ["restart", "crash"])
