@@ -187,7 +187,7 @@ def _open_postgres(
         "tcp_user_timeout": LOCK_TIMEOUT_S * 1000,
     }
     wanted = {name: value for name, value in arguments.items() if name not in url.query}
-    if read_only and not pooled and url.query.get("target_session_attrs") == "read-write":
+    if read_only and url.query.get("target_session_attrs") == "read-write":
         # libpq takes a session that reads only by default for one of a standby, and would find no server.
         url = url.update_query_dict({"target_session_attrs": "primary"})
     engine = create_engine(

@@ -87,6 +87,7 @@ def test_a_copy_can_be_restored(database_url: str, tmp_path: Path) -> None:
     page = (PAGES / "backup.md").read_text()
     dump_options = re.findall(r"pg_dump -U postgres (.*) dagway >", page)[0].split()
     restore_options = re.findall(r"pg_restore -U postgres (.*) --dbname postgres", page)[0].split()
+    [afterwards] = re.findall(r'psql -U postgres .* -c "(.*)"', page)
     migrate(database_url)
     engine = open_engine(database_url)
 
@@ -109,6 +110,9 @@ def test_a_copy_can_be_restored(database_url: str, tmp_path: Path) -> None:
     with transaction(engine) as connection:
         assert connection.execute(select(t.specs.c.hash)).scalars().all() == ["before"]
         assert not inspect(connection).has_table("of_a_later_version")
+        connection.exec_driver_sql(afterwards)
+        found = connection.exec_driver_sql("SELECT DISTINCT tablename FROM pg_stats WHERE schemaname = 'public'")
+        assert "specs" in found.scalars().all(), "without statistics, reads are slow"
     engine.dispose()
     assert migrate(database_url)
 
