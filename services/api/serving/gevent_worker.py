@@ -56,7 +56,10 @@ class GreenWorker(GeventWorker):  # type: ignore[misc]
 
         gunicorn calls this every second. Its own would tell the master, and end the process when its parent ends.
         """
-        faulthandler.dump_traceback_later(self.timeout, exit=True)
+        # Each call starts a thread. Where other processes have used up all, the gateway goes on without this guard, and
+        # the next call tries again.
+        with suppress(RuntimeError):
+            faulthandler.dump_traceback_later(self.timeout, exit=True)
 
     def server_class(self, listener: Any, *, spawn: Any, **_: Any) -> "_Listening":
         """Return the server of a listener, like the one that gunicorn makes without a ``server_class``."""

@@ -1,10 +1,14 @@
-"""How the gevent worker ends the wait for a request."""
+"""How the gevent worker ends the wait for a request, and its guard against a stall."""
 
+import faulthandler
 import time
+from types import SimpleNamespace
+from typing import Any, cast
 
 import gevent
+import pytest
 
-from services.api.serving.gevent_worker import _Waiting
+from services.api.serving.gevent_worker import GreenWorker, _Waiting
 
 
 class Waiter:
@@ -66,3 +70,19 @@ def test_connections_that_wait_less_or_have_grace_are_kept() -> None:
     one.greenlet.join(30)
 
     assert one.said == "answered"
+
+
+def test_a_gateway_goes_on_where_no_thread_can_be_started_for_its_guard(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[float] = []
+
+    def refused(timeout: float, **_: object) -> None:
+        calls.append(timeout)
+        raise RuntimeError("unable to start watchdog thread")
+
+    monkeypatch.setattr(faulthandler, "dump_traceback_later", refused)
+    worker = cast(Any, SimpleNamespace(timeout=7.0))
+
+    GreenWorker.notify(worker)
+    GreenWorker.notify(worker)
+
+    assert calls == [7.0, 7.0]
