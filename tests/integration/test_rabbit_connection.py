@@ -82,6 +82,41 @@ def test_a_connection_goes_to_another_host_while_one_is_away(rabbit_server: Rabb
             connection.close()
 
 
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_connection_is_made_once_a_thread_can_be_started_again(
+    rabbit_server: RabbitServer, monkeypatch: pytest.MonkeyPatch, lost: bool
+) -> None:
+    """The address is looked up in a thread. Steps may have used up all that a worker's container may have."""
+    start = threading.Thread.start
+    refused: list[threading.Thread] = []
+
+    def refuse(thread: threading.Thread) -> None:
+        if not isinstance(thread, threading.Timer):
+            return start(thread)
+        refused.append(thread)
+        raise RuntimeError("can't start new thread")
+
+    with Proxy(rabbit_server.port) as proxy, monkeypatch.context() as patch:
+        params = parameters(f"amqp://guest:guest@127.0.0.1:{proxy.port}/", "test")
+        connection = Connection(params, "test", on_up=lambda _pika: None, on_down=lambda _error: None)
+        if not lost:
+            patch.setattr(threading.Thread, "start", refuse)
+        connection.start()
+        try:
+            if lost:
+                eventually(connection.up.is_set)
+                patch.setattr(threading.Thread, "start", refuse)
+                proxy.cut()
+                proxy.mend()
+            eventually(lambda: len(refused) > 1)
+            assert "can't start new thread" in str(connection.reason)
+            patch.undo()
+            eventually(connection.up.is_set)
+        finally:
+            connection.close()
+    assert not connection._thread.is_alive()
+
+
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -42,6 +42,7 @@ _MAX_DOUBLINGS = 10
 _CONNECT_TIMEOUT_S = 5.0
 _CLOSE_TIMEOUT_S = 2.0
 _ABANDON_TIMEOUT_S = 0.5
+_NO_THREAD = "can't start new thread"
 
 _random = random.SystemRandom()
 
@@ -251,6 +252,10 @@ class Connection:
                 if not self._open and isinstance(error.__context__, OSError):
                     # The broker hung up as soon as it had accepted the connection. pika 1.4.4 raises this, and reports
                     # the failure to ``_lost`` when the time to connect is over.
+                    continue
+                if not self._open and str(error) == _NO_THREAD:
+                    # pika looks up the address in a thread. If that cannot be started, pika reports no failure.
+                    self._lost(self._connection, error)
                     continue
                 # A callback of pika raised: a bug, or a frame that pika cannot parse. The thread must continue.
                 _log.exception("link.callback_failed", extra={"link": self._name})
