@@ -214,9 +214,11 @@ TWO_LENGTHS = (
     b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + get(b"/healthz")
 )
 CHUNKED = b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+OLD_CHUNKED = b"POST / HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n" + get(b"/healthz")
 WAITRESS_LIMITS = {
     "two lengths": (TWO_LENGTHS, 400),
     "two lengths in an old request": (TWO_LENGTHS.replace(b"HTTP/1.1", b"HTTP/1.0", 1), 400),
+    "chunks in an old request": (OLD_CHUNKED, 400),
     "URL": (get(b"/healthz?" + b"x" * 32 * 1024), 431),
     "header": (get(b"/healthz", b"X-Long: " + b"x" * 32 * 1024), 431),
     "line before a chunk": (CHUNKED + b"1;" + b"x" * 32 * 1024, 400),
@@ -224,6 +226,7 @@ WAITRESS_LIMITS = {
 }
 GUNICORN_LIMITS = {
     "two lengths": (TWO_LENGTHS, 400),
+    "chunks in an old request": (OLD_CHUNKED, 400),
     "URL": (get(b"/healthz?" + b"x" * 4096), 414),
     "header": (get(b"/healthz", b"X-Long: " + b"x" * 8192), 431),
     "headers": (get(b"/healthz", *(b"X-%d: x" % number for number in range(101))), 431),

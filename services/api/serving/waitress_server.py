@@ -63,7 +63,7 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
         return taken
 
     def parse_header(self, header_plus: bytes) -> None:
-        """Refuse a request with two lengths, as gunicorn does, and one with a URL that is none.
+        """Refuse a request with two lengths, as gunicorn does, chunks in an old one, and a URL that is none.
 
         A proxy that believes the other length would take the rest of the body for a request of another client.
         """
@@ -72,10 +72,12 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
         except ValueError as error:
             # Waitress would log a traceback and close the connection without an answer.
             raise ParsingError("The URL is not valid") from error
-        # Of an HTTP/1.0 request, waitress leaves the header Transfer-Encoding in place and ignores it.
-        if "CONTENT_LENGTH" in self.headers and (self.chunked or "TRANSFER_ENCODING" in self.headers):
-            # Waitress answers 400 and closes the connection.
+        # Waitress answers 400 and closes the connection.
+        if self.chunked and "CONTENT_LENGTH" in self.headers:
             raise ParsingError("Content-Length and Transfer-Encoding must not be used together")
+        # Waitress leaves the header in place, and would take the chunks for the next request.
+        if "TRANSFER_ENCODING" in self.headers:
+            raise ParsingError("A request of HTTP 1.0 must not have Transfer-Encoding")
 
 
 class _Task(WSGITask):  # type: ignore[misc]
