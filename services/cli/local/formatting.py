@@ -10,6 +10,7 @@ import click
 from services.cli.exit_codes import FAILED
 from services.cli.help_pages import PageCommand
 from services.cli.local.validating import STDIN, workflow_files
+from services.cli.output.terminal import echo
 
 __all__ = ["fmt_command"]
 
@@ -40,7 +41,7 @@ def fmt_command(*, paths: tuple[str, ...], check: bool, diff: bool) -> None:
             if isinstance(error, UnicodeDecodeError):
                 line = error.object.count(b"\n", 0, error.start) + 1
                 reason = f"line {line}: this is not UTF-8 (save the file as UTF-8 text)"
-            click.echo(f"{file}: {reason}", err=True)
+            echo(f"{file}: {reason}", err=True)
             failed = True
             continue
         if diff:
@@ -52,7 +53,7 @@ def fmt_command(*, paths: tuple[str, ...], check: bool, diff: bool) -> None:
             if not check and not diff:
                 failed = not _write(file, made) or failed
             if file != STDIN:
-                click.echo(f"{file}: {'is not formatted' if check or diff else 'formatted'}", err=True)
+                echo(f"{file}: {'is not formatted' if check or diff else 'formatted'}", err=True)
     sys.exit(FAILED if failed else 0)
 
 
@@ -74,7 +75,7 @@ def _write(file: str, text: str) -> bool:
         beside.replace(path)
     except OSError as error:
         beside.unlink(missing_ok=True)
-        click.echo(f"{file}: cannot read or write the file: {error.strerror}", err=True)
+        echo(f"{file}: cannot read or write the file: {error.strerror}", err=True)
         return False
     return True
 

@@ -11,7 +11,7 @@ from services.cli.help_pages import PageCommand
 from services.cli.local.named_workflow import file_of, gateway_with_dags, is_dag_name
 from services.cli.local.schema_check import schema_problem
 from services.cli.output.plan_page import plan_json, plan_lines
-from services.cli.output.terminal import echo_json
+from services.cli.output.terminal import echo, echo_json
 from services.cli.remote.dagu_flags import PARAMS_ARGUMENT, PARAMS_OPTION, QUIET, dagu_flags, params_text
 from services.cli.settings import options_of
 from shared.language.expansion.resolve import resolve_params
@@ -71,4 +71,4 @@ def _print(dags: tuple[Dag, ...], params: str, file: Path | None, *, quiet: bool
         echo_json(plan_json(dags, params))
         return
     for line in () if quiet else plan_lines(dags, params):
-        click.echo(line)
+        echo(line)

@@ -15,7 +15,7 @@ from services.cli.exit_codes import FAILED, INTERRUPTED
 from services.cli.help_pages import PageCommand
 from services.cli.interrupts import interruptible
 from services.cli.output.run_page import MARKS, run_lines
-from services.cli.output.terminal import echo_json, on_terminal, paint, say
+from services.cli.output.terminal import echo, echo_json, echo_output, on_terminal, paint, say
 from services.cli.output.times import duration, seconds_between
 from services.cli.paths import WorkflowFile
 from services.cli.remote.dagu_flags import PARAMS_ARGUMENT, PARAMS_OPTION, QUIET, RUN_ID, params_text
@@ -89,7 +89,7 @@ def _run(
     base = with_working_dir(read_base_config(config), file.resolve().parent)
     bundle = read_bundle(file, name=name, base=base)
     for warning in bundle.warnings:
-        click.echo(warning, err=True)
+        echo(warning, err=True)
     config = replace(config, worker_labels=tuple(bundle.labels.items()))
     show = _Live if on_terminal() and not (quiet or in_json) else _Quiet if quiet or in_json else _Plain
     interrupted = False
@@ -160,7 +160,7 @@ class _Plain(_Quiet):
         self._ended: set[str] = set()
 
     def line(self, line: "LogLine") -> None:
-        click.echo(f"{line.step} | {line.text}", err=line.stream == "stderr")
+        echo_output(line.text, head=f"{line.step} | ", err=line.stream == "stderr")
 
     def change(self) -> None:
         from services.cli.local.local_run import as_json  # noqa: PLC0415
@@ -173,10 +173,10 @@ class _Plain(_Quiet):
             took = duration(seconds_between(node["startedAt"], node["finishedAt"], datetime.now(UTC)))
             facts = " ".join(filter(None, (name, node["statusLabel"], took)))
             error = f": {node['error']}" if node["error"] and node["statusLabel"] == "failed" else ""
-            click.echo(f"{MARKS[node['statusLabel']]} {facts}{error}", err=True)
+            echo(f"{MARKS[node['statusLabel']]} {facts}{error}", err=True)
 
     def end(self) -> None:
-        click.echo(next(self._lines()), err=True)
+        echo(next(self._lines()), err=True)
         _say_why(self.run)
 
 

@@ -15,7 +15,7 @@ from services.cli.exit_codes import FAILED
 from services.cli.help_pages import PageCommand
 from services.cli.local.cases import CASES_SUFFIXES, Case, CaseFile, read_cases
 from services.cli.output.junit import CaseResult, junit_xml
-from services.cli.output.terminal import echo_json, paint, say
+from services.cli.output.terminal import echo, echo_json, paint, say
 from services.cli.output.times import duration
 from services.cli.paths import is_file, is_folder
 from services.cli.remote.dagu_flags import params_text
@@ -58,7 +58,7 @@ def test_command(
         fields = ("file", "case", "seconds", "failures")
         echo_json({"results": [{name: getattr(each, name) for name in fields} for each in results]})
     else:
-        click.echo(f"{len(results)} {'case' if len(results) == 1 else 'cases'}, {failed} failed")
+        echo(f"{len(results)} {'case' if len(results) == 1 else 'cases'}, {failed} failed")
         if not files:
             say(f"there is no file *{CASES_SUFFIXES[0]} below {' '.join(paths) or 'this folder'}")
         elif not results and only:
@@ -117,9 +117,9 @@ def _die() -> None:
 
 def _print(result: CaseResult) -> None:
     mark = paint("failed", "failed") if result.failures else paint("ok", "succeeded")
-    click.echo(f"{mark} {result.file}: {result.case} ({duration(result.seconds)})")
+    echo(f"{mark} {result.file}: {result.case} ({duration(result.seconds)})")
     for failure in result.failures:
-        click.echo(f"    {failure}")
+        echo(f"    {failure}")
 
 
 def _failures(engine: "LocalEngine", file: CaseFile, case: Case, folder: Path, base: str) -> Iterator[str]:

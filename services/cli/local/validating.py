@@ -13,7 +13,7 @@ from services.cli.help_pages import PageCommand
 from services.cli.local.cases import CASES_SUFFIXES
 from services.cli.local.named_workflow import file_of, gateway_with_dags, is_dag_name
 from services.cli.local.schema_check import schema_problem
-from services.cli.output.terminal import echo_json, say
+from services.cli.output.terminal import echo, echo_json, say
 from services.cli.paths import is_folder, read_text
 from services.cli.remote.dagu_flags import QUIET, dagu_flags
 from shared.language.file_names import EXTENSIONS
@@ -127,11 +127,11 @@ def validate_command(*, paths: tuple[str, ...], elsewhere: bool, quiet: bool, in
     else:
         for each in results:
             for problem in each.problems:
-                click.echo(f"{each.file}: {problem}", err=True)
+                echo(f"{each.file}: {problem}", err=True)
             if each.valid and not quiet:
                 dags = f"{each.dags} dag{'s' * (each.dags > 1)}"
                 steps = f"{each.steps} step{'s' * (each.steps != 1)}"
-                click.echo(f"{each.file}: valid ({dags}, {steps})")
+                echo(f"{each.file}: valid ({dags}, {steps})")
     if not results:
         say(f"no .yaml or .yml file in {', '.join(paths)}")
     sys.exit(0 if results and all(each.valid for each in results) else FAILED)

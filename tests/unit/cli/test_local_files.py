@@ -50,6 +50,17 @@ def test_this_machine_has_the_labels_that_steps_need_unless_they_contradict(tmp_
         _ = read_bundle(file).labels
 
 
+def test_no_text_of_a_workflow_acts_on_the_terminal(tmp_path: Path) -> None:
+    (tmp_path / "good.yaml").write_text('description: "\\e]52;c;eA==\\a"\nsteps: ["true"]\n')
+    (tmp_path / "bad.yaml").write_text('maxActiveRuns: "\\e]52;c;eA==\\a"\nsteps: ["true"]\n')
+
+    for command in (["dry", "good.yaml"], ["run", "--dry", "good.yaml"], ["validate", "bad.yaml"], ["run", "bad.yaml"]):
+        *options, file = command
+        shown = CliRunner().invoke(cli, [*options, str(tmp_path / file)], color=True)
+        assert r"\x1b]52;c;eA==\x07" in shown.output, command
+        assert "\x1b" not in shown.output, command
+
+
 def test_a_working_directory_of_the_base_configuration_wins() -> None:
     assert with_working_dir("", Path("/x y")) == 'workingDir: "/x y"\n'
     assert with_working_dir("workingDir: /own\n", Path("/x")) == "workingDir: /own\n"

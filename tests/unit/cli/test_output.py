@@ -163,7 +163,7 @@ def test_the_name_of_a_step_before_its_output_does_not_act_on_the_terminal(
         ("\x1b[2K\x1b[1G 50%|##  |\r\x1b[K100%|####|", "100%|####|"),
         ("\x1b[01;31m\x1b[Kerror:\x1b[m\x1b[K x", "\x1b[01;31merror:\x1b[m x"),
         ("\x1b[38:2::1:2:3mred\x1b[0m\r\x1b[0m", "\x1b[38:2::1:2:3mred\x1b[0m"),
-        ("a\x1b]0;title\x07b\x1bcd\x1b[8mhidden", "abd\x1b[8mhidden"),
+        ("a\x1b]0;title\x07b\x1bcd\x1b[8mhidden", "abd\x1b[8mhidden\x1b[0m"),
         ("\x1b\x1b[2K]52;c;eA==\x07", r"\x1b]52;c;eA==\x07"),
         ("\r\x1b[K", ""),
     ],
@@ -173,10 +173,18 @@ def test_a_line_of_output_is_shown_as_a_terminal_has_it_in_the_end(written: str,
     assert harmless(shown) == shown
 
 
-def test_commands_about_a_server_print_what_it_says_in_no_other_way() -> None:
-    folder = Path(__file__).parents[3] / "services/cli/remote"
-    others = [path.name for path in sorted(folder.glob("*.py")) if "click.echo(" in path.read_text()]
-    assert others == []
+def test_a_colour_of_a_text_ends_with_it() -> None:
+    hidden = "a\x1b[8mb"
+
+    assert harmless(hidden) == harmless(harmless(hidden)) == "a\x1b[8mb\x1b[0m"
+    assert list(table(("A", "B"), [(hidden, "c")]))[1] == "a\x1b[8mb\x1b[0m  c"
+
+
+def test_commands_print_what_a_server_or_a_workflow_says_in_no_other_way() -> None:
+    folder = Path(__file__).parents[3] / "services/cli"
+    files = [*folder.glob("remote/*.py"), *folder.glob("local/*.py")]
+    others = [path.name for path in sorted(files) if "click.echo(" in path.read_text()]
+    assert others == ["formatting.py"], "which prints a file as it will be"
 
 
 def test_one_active_run_is_one_run() -> None:
