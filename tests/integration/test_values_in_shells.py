@@ -185,6 +185,22 @@ def test_an_output_in_json_or_a_quoted_document_is_unchanged(rig: Rig) -> None:
         assert rig.log(finished, "stdout").decode() == f"{value}\n{value}\n", value
 
 
+@pytest.mark.parametrize(
+    "step",
+    [
+        Step(name="s", shell=("timeout", "60", "bash", "-c"), commands=(StepCommand(text='printf "%s\n" "${P}"'),)),
+        Step(name="s", commands=(StepCommand(text="env bash", argv=("env", "bash")),), script='printf "%s\n" "${P}"'),
+        Step(name="s", script='#!/usr/bin/env bash\nprintf "%s\n" "${P}"'),
+    ],
+    ids=["shell", "command", "first line"],
+)
+def test_a_shell_that_another_program_starts_runs_nothing_either(rig: Rig, tmp_path: Path, step: Step) -> None:
+    value = f"$(touch {tmp_path}/run)"
+
+    assert written(rig, step, value) == f"{value}\n"
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_given_value_outside_quotes_is_split_into_words_and_not_run(rig: Rig, tmp_path: Path) -> None:
     value = f"a  $(touch {tmp_path}/run)"
     step = Step(name="s", commands=(StepCommand(text="echo $P", argv=("echo", "$P")),))

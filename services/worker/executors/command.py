@@ -16,8 +16,8 @@ from services.worker.process.outcome import ProcessExit, Result
 from services.worker.process.shells import (
     DIRECT,
     effective_shell,
-    is_posix,
     is_powershell,
+    is_read_by_posix,
     script_argv,
     shell_argv,
     suffix_of,
@@ -66,7 +66,7 @@ def _command_argv(job: Job, command: StepCommand) -> tuple[list[str], dict[str, 
     shell = _shell(job)
     if shell == DIRECT:
         return _tokens(job, command), {}
-    text, variables = _for_shell(job, command.text, posix=is_posix(shell))
+    text, variables = _for_shell(job, command.text, posix=is_read_by_posix(shell))
     return shell_argv(shell, text, errexit=job.step.shell is None, packages=job.step.shell_packages), variables
 
 
@@ -98,10 +98,7 @@ def _reader(job: Job) -> Sequence[str]:
     """Return the argument vector of the program that interprets the script."""
     if job.step.commands:
         return job.step.commands[0].argv or ("",)
-    if words := _interpreter(job).split():
-        # The shell need not be the first word: ``#!/usr/bin/env bash``.
-        return next(((word,) for word in words if is_posix((word,))), words)
-    return _shell(job)
+    return _interpreter(job).split() or _shell(job)
 
 
 def _interpreter(job: Job) -> str:
@@ -118,7 +115,7 @@ def _script_file(job: Job) -> Iterator[tuple[str, dict[str, str]]]:
     Raises ``InvalidInput``.
     """
     reader = _reader(job)
-    text, variables = _for_shell(job, job.step.script, posix=is_posix(reader))
+    text, variables = _for_shell(job, job.step.script, posix=is_read_by_posix(reader))
     if is_powershell(reader) and not job.step.commands:
         text = _STOP_AT_ERRORS + text
     # The folder of the DAG files may be mounted read-only.

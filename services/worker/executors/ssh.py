@@ -19,7 +19,7 @@ from services.worker.executors.base import Job, StepIO
 from services.worker.executors.results import process_result
 from services.worker.executors.step_values import evaluate
 from services.worker.process.outcome import ProcessExit, Result
-from services.worker.process.shells import is_posix
+from services.worker.process.shells import is_read_by_posix
 from shared.errors import InvalidInput
 from shared.ids import new_token
 from shared.language.expansion.expand import expand, expand_text
@@ -157,7 +157,7 @@ def _start(job: Job, io: StepIO, target: _Target, command: StepCommand, env: dic
     scope = job.environment.full
     if target.shell:
         # A variable that is not set here is left unexpanded for the remote shell: its loop variables, for instance.
-        text = (shell_command if is_posix(target.shell) else expand_text)(command.text, scope)
+        text = (shell_command if is_read_by_posix(target.shell) else expand_text)(command.text, scope)
         words = [*target.shell, "-c", text]
     else:
         first, *rest = command.argv or (command.text,)

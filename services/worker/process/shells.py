@@ -13,13 +13,14 @@ __all__ = [
     "effective_shell",
     "is_posix",
     "is_powershell",
+    "is_read_by_posix",
     "script_argv",
     "shell_argv",
     "suffix_of",
 ]
 
 DIRECT = ("direct",)
-_POSIX = frozenset({"sh", "bash", "zsh", "ksh", "ash", "dash"})
+_POSIX = frozenset({"sh", "bash", "zsh", "ksh", "ash", "dash", "rbash", "mksh"})
 _POWERSHELL = frozenset({"pwsh", "powershell"})
 _TEXT_FOLLOWS = frozenset({"-c", "-command"})
 
@@ -58,6 +59,14 @@ def _program(shell: Sequence[str]) -> str:
 def is_posix(shell: Sequence[str]) -> bool:
     """Whether the shell knows ``-e`` and the quoting rules of sh."""
     return _program(shell) in _POSIX
+
+
+def is_read_by_posix(words: Sequence[str]) -> bool:
+    """Whether a shell that knows the quoting rules of sh reads the text that these words are given.
+
+    It need not be the first word: ``timeout 5 bash -c``, ``#!/usr/bin/env bash``. nix-shell starts bash.
+    """
+    return any(is_posix((word,)) for word in words) or _program(words) == "nix-shell"
 
 
 def is_powershell(shell: Sequence[str]) -> bool:
