@@ -1,6 +1,8 @@
 """The rights of the gateway's and the scheduler's database users, tested by statements."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg2
@@ -189,6 +191,32 @@ def test_the_schedulers_user_makes_nothing(scheduler: Engine) -> None:
     _refused(scheduler, "CREATE TABLE more (x INTEGER)")
     _refused(scheduler, "CREATE SCHEMA more")
     _refused(scheduler, "UPDATE alembic_version SET version_num = '0'")
+
+
+def test_what_a_stolen_login_changed_of_its_own_user_is_reset(migrated_url: str, api_url: str) -> None:
+    user, database = urlsplit(api_url).username, urlsplit(api_url).path.strip("/")
+    with psycopg2.connect(api_url) as connection, connection.cursor() as cursor:
+        for where in ("", f"IN DATABASE {database}"):
+            cursor.execute(sql.SQL(f"ALTER ROLE {user} {where} SET search_path = nowhere"))
+        cursor.execute(sql.SQL(f"ALTER ROLE {user} PASSWORD 'theirs'"))
+    connection.close()
+    thief = psycopg2.connect(api_url)
+    engine = open_engine(api_url, read_only=True)
+    with pytest.raises(ConfigInvalid, match="the database is empty"):
+        require_head(engine)
+    engine.dispose()
+
+    page = (Path(__file__).parents[2] / "docs/operations/rotate-secrets.md").read_text()
+    (statements,) = re.findall(r"```sql\n(.+?)```", page, re.DOTALL)
+    statements = statements.replace("dagway_api_user", user).replace("DATABASE dagway", f"DATABASE {database}")
+    for statement in statements.splitlines():
+        _execute(migrated_url, statement)  # one after the other, as psql does
+
+    with pytest.raises(psycopg2.OperationalError):
+        thief.cursor().execute("SELECT 1")
+    engine = open_engine(api_url, read_only=True)
+    require_head(engine)
+    engine.dispose()
 
 
 def test_tables_made_later_are_granted_too(migrated_url: str, api: Engine, scheduler: Engine) -> None:
