@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Browser, Route, expect
 
 from tests.harness.browser import PHONE, watched
@@ -132,6 +133,25 @@ def test_the_chart_of_the_last_24_hours_shows_what_ran_just_now_on_a_phone(look:
         assert place is not None
         assert screen is not None
         assert place["x"] + place["width"] <= screen["width"]
+
+
+@pytest.mark.parametrize("size", [PHONE, (720, 450), (1440, 900)])
+def test_charts_by_time_are_seen_whole_and_can_be_read_at_any_width(
+    look: Look, system: Embedded, size: tuple[int, int]
+) -> None:
+    if system.client.ask("GET", "/dag-runs/readable/r1").status != 200:
+        system.client.create("readable", "steps: [{name: lettered, command: 'true'}]\n")
+        system.client.start("readable")
+        system.client.until("succeeded", "readable")
+    whole = "({clientWidth: w, scrollWidth: W, clientHeight: h, scrollHeight: H}) => W <= w && H <= h"
+    for place, group in (("", "Runs by time"), ("#/runs/readable/r1?view=gantt", "Steps by time")):
+        with look(place, size=size) as page:
+            chart = page.locator(".canvas", has=page.get_by_role("group", name=group))
+            expect(chart.locator(".lane").first).to_be_visible()
+            assert chart.evaluate(f"each => ({whole})(each)"), group
+            heights = chart.locator("text").evaluate_all("all => all.map(each => each.getBoundingClientRect().height)")
+            assert min(heights) > 10, group
+            assert max(heights) < 18, group
 
 
 def test_home_names_the_runs_that_have_been_queued_longest(look: Look, system: Embedded, tmp_path: Path) -> None:

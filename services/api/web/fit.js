@@ -1,4 +1,16 @@
-// Names in pictures, cut to the room that they have. Letters differ in width: a Chinese one is twice as wide as a Latin one.
+// The room in pictures, and names that are cut to theirs. Letters differ in width: a Chinese one is twice as wide as a Latin one.
+
+const WIDEST = 1200;
+/** What is around a picture that is as wide as the page, about. */
+const AROUND = 64;
+const NARROW = 700;
+const NAMES = { wide: 190, narrow: 110 };
+
+/** The width of a picture that is as wide as the page, and of the names in it: in pixels, so that its letters keep their size. */
+export function pageRoom() {
+  const width = Math.max(300, Math.min(WIDEST, document.querySelector("main").clientWidth - AROUND));
+  return [width, width < NARROW ? NAMES.narrow : NAMES.wide];
+}
 
 let pen = null;
 

@@ -1,7 +1,7 @@
 // The runs of the last 24 hours as bars, one line for each DAG. Zoom by buttons, move by dragging, filter by name.
 
 import { h, s } from "../dom.js";
-import { fitted } from "../fit.js";
+import { fitted, pageRoom } from "../fit.js";
 import { runPlace } from "./runs.js";
 import { words } from "../status.js";
 import { offsetMs, span } from "../time.js";
@@ -9,8 +9,6 @@ import { offsetMs, span } from "../time.js";
 const HOUR_MS = 3_600_000;
 const ZOOMS = [24, 6, 1];
 const STEPS_MS = { 24: 3 * HOUR_MS, 6: HOUR_MS, 1: HOUR_MS / 6 };
-/** On a phone the whole time must fit too: a finger moves the chart in time, and cannot scroll it. */
-const NARROW = matchMedia("(max-width: 760px)");
 /** Every full hour and ten minutes of any zone is a multiple of it. */
 const MARK_MS = HOUR_MS / 12;
 const LINES = 14;
@@ -19,9 +17,8 @@ const FOOT = 20;
 const LETTERS = 12;
 /** Half of the width of a time, which is not cut at the end of the chart. */
 const EDGE = 18;
-
-/** The width of the chart, and of the names in it, in units that are about a pixel each. */
-const size = () => (NARROW.matches ? [400, 110] : [1200, 190]);
+/** How far apart the times are at least. */
+const APART = 48;
 
 export class Day {
   /** `changed` is called when the chart must be drawn again. */
@@ -82,14 +79,15 @@ export class Day {
 
   chart(lines) {
     const from = this.until - this.hours * HOUR_MS;
-    const [width, names] = size();
+    // All of it fits on a phone too: a finger moves the chart in time, and cannot scroll it.
+    const [width, names] = pageRoom();
     const scale = (width - names) / (this.hours * HOUR_MS);
     const x = (ms) => names + (ms - from) * scale;
     const height = lines.length * LINE + FOOT;
     return h("div", { class: "canvas day", tabindex: "0", key: "chart" }, s("svg", {
       viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": "Runs by time", onpointerdown: (event) => this.drag(event),
     },
-    this.ticks(from).map(({ at, text }) => s("g", { key: `tick ${at}`, class: "tick", "aria-hidden": "true" },
+    this.ticks(from, scale).map(({ at, text }) => s("g", { key: `tick ${at}`, class: "tick", "aria-hidden": "true" },
       s("line", { x1: x(at), x2: x(at), y1: 0, y2: height - FOOT }), s("text", { x: Math.min(x(at), width - EDGE), y: height - 5, "text-anchor": "middle" }, text))),
     lines.map(([name, runs], index) => s("g", { key: name },
       s("text", { x: 0, y: index * LINE + LINE / 2, class: "lane" }, fitted(name, names - 8, LETTERS)),
@@ -100,8 +98,8 @@ export class Day {
   }
 
   /** Full hours, or parts of one, in the zone of the browser, whose UTC offset may change between them. */
-  ticks(from) {
-    const step = STEPS_MS[this.hours] * (NARROW.matches && this.hours === 24 ? 2 : 1);
+  ticks(from, scale) {
+    const step = STEPS_MS[this.hours] * (STEPS_MS[this.hours] * scale < APART ? 2 : 1);
     const found = [];
     for (let at = Math.ceil(from / MARK_MS) * MARK_MS; at <= this.until; at += MARK_MS) {
       const shown = at + offsetMs(at);
@@ -111,7 +109,7 @@ export class Day {
   }
 
   drag(event) {
-    const [all, names] = size();
+    const [all, names] = pageRoom();
     const width = event.currentTarget.clientWidth * (1 - names / all);
     const [start, back] = [event.clientX, this.back];
     const ending = new AbortController();
