@@ -135,6 +135,41 @@ def test_a_dialog_is_there_again_when_its_person_has_logged_in_again(chromium: B
         expect(dialog).to_have_count(0)
 
 
+def test_a_tab_that_is_looked_at_again_is_of_who_has_logged_in_meanwhile(
+    chromium: Browser, guarded: DagwayProcess
+) -> None:
+    door, again = f"{origin(guarded)}/flows/#/dags", "document.dispatchEvent(new Event('visibilitychange'))"
+    with watched(chromium, door, expected=("status of 401",)) as page:
+        # A tab that is not looked at asks nothing.
+        page.add_init_script("Object.defineProperty(document, 'hidden', { get: () => window.away ?? false })")
+        page.reload()
+        log_in(page, "admin", "correct horse")
+        create = page.get_by_role("button", name="New DAG", exact=True)
+        expect(create).to_be_visible()
+        send(page, guarded, "users", {"username": "onlooker", "password": "just looking", "role": "viewer"})
+
+        def log_in_elsewhere(username: str, password: str) -> None:
+            send(page, guarded, "auth/session", {"username": username, "password": password}, status=200)
+            page.evaluate(f"window.away = false; {again}")
+
+        page.evaluate(f"window.away = true; {again}")
+        create.click()
+        page.get_by_role("dialog").get_by_label("Name").fill("unfinished")
+        log_in_elsewhere("onlooker", "just looking")
+        expect(page.get_by_role("button", name="onlooker")).to_be_visible()
+        expect(page.get_by_role("heading", name="DAGs", exact=True)).to_be_visible()
+        expect(create).to_have_count(0)
+        expect(page.get_by_role("dialog")).to_have_count(0)
+
+        page.context.clear_cookies()
+        # An answer that comes later would end the next login.
+        with page.expect_response("**/auth/me"):
+            page.evaluate(again)
+        expect(page.get_by_role("button", name="Log in")).to_be_visible()
+        log_in_elsewhere("admin", "correct horse")
+        expect(create).to_be_visible()
+
+
 def test_a_run_is_followed_by_the_session(chromium: Browser, guarded: DagwayProcess) -> None:
     with watched(chromium, f"{origin(guarded)}/flows/", expected=("status of 401",)) as page:
         log_in(page, "admin", "correct horse")

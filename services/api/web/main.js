@@ -1,6 +1,6 @@
 // Starts the front end: login, routing, and watching the server.
 
-import { ApiError, listeners, remote } from "./api.js";
+import { ApiError, get, listeners, remote } from "./api.js";
 import { attention, forgetApprovals, watchApprovals } from "./attention.js";
 import { bringBack, setAside, withdraw } from "./dialog.js";
 import { h, patch } from "./dom.js";
@@ -136,12 +136,27 @@ function askWho(refused) {
   draw();
 }
 
+/** In another tab somebody may have logged in meanwhile, maybe somebody else; or an administrator has changed the role. */
+async function whoIsHere() {
+  if (document.hidden || !asksWho || remote.node) return;
+  try {
+    const { user } = await get("auth/me");
+    if (user.username === session.user?.username && user.role === session.user.role) return;
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    return;
+  }
+  if (known) askWho({});
+  await begin();
+}
+
 // Without a login form here the page says itself that it was refused, and goes on once there is a session again.
 listeners.unauthorized = (refused) => known && asksWho && askWho(refused);
 // A browser would scroll before the page has anything to show.
 history.scrollRestoration = "manual";
 addEventListener("hashchange", route);
 addEventListener("begin-anew", begin);
+document.addEventListener("visibilitychange", whoIsHere);
 listen(() => known);
 attention.changed = draw;
 arrive();
