@@ -34,6 +34,7 @@ def test_a_part_that_a_page_does_not_have_is_the_first_one(look: Look, system: E
     for part in ("nothing", "toString"):
         with look(f"#/{place}?tab={part}") as page:
             expect(page.get_by_role("row").filter(has_text="only")).to_be_visible()
+            expect(page.locator(".tabs [aria-current]")).to_have_text("Steps")
 
 
 def test_a_run_that_does_not_exist_has_no_comparison(look: Look, system: Embedded) -> None:

@@ -56,7 +56,7 @@ export function dag(page) {
   });
 
   function draw() {
-    const { tab = "steps" } = page.place.query;
+    const { tab } = page.place.query;
     const { dag: it, errors, suspended } = state.details;
     const scheduled = (it.schedule ?? []).length > 0;
     page.show(
@@ -73,7 +73,7 @@ export function dag(page) {
         h("p", {}, "Its spec has errors, so it cannot run: ", h("a", { href: place("spec") }, "fix it")),
         h("ul", {}, errors.map((each) => h("li", { class: "mono" }, each)))),
       state.details !== NOTHING && h("nav", { class: "tabs", "aria-label": "Parts of the DAG" }, Object.entries(TABS).map(([key, label]) =>
-        h("a", { href: place(key), "aria-current": key === tab && "page" }, label,
+        h("a", { href: place(key), "aria-current": key === (parts[tab] ? tab : "steps") && "page" }, label,
           key === "spec" && drafts.draft(file) && h("span", { class: "reason" }, " (not saved)")))),
       h("div", { key: tab, class: "tab" }, parts[tab] ? parts[tab].draw() : steps(it)));
   }

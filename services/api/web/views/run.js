@@ -124,8 +124,8 @@ export function run(page) {
   }
 
   function draw() {
-    const { tab = "steps" } = page.place.query;
     const tabs = TABS.filter(([key]) => !sub || key === "steps" || key === "events");
+    const [tab] = tabs.find(([key]) => key === page.place.query.tab) ?? tabs[0];
     page.title(`${state.run.statusLabel}: ${state.run.name}`);
     const inPanel = page.root.querySelector(".panel")?.contains(document.activeElement);
     page.show(
@@ -135,7 +135,7 @@ export function run(page) {
       approvals(page, state),
       h("nav", { class: "tabs", "aria-label": "Parts of the run" }, tabs.map(([key, label]) =>
         h("a", { href: place({ tab: key === "steps" ? "" : key }), "aria-current": key === tab && "page" }, label))),
-      h("div", { key: tab, class: "tab" }, { __proto__: null, steps, outputs, events: story, spec }[tab]?.() ?? steps()));
+      h("div", { key: tab, class: "tab" }, { steps, outputs, events: story, spec }[tab]()));
     const { step } = page.place.query;
     // Keyboard and screen reader users who close a step go on where they opened it.
     if (!step && inPanel) [...page.root.querySelectorAll(".steps a.name")].find((each) => each.textContent === state.shown)?.focus();
