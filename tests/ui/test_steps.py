@@ -28,6 +28,17 @@ def test_the_one_step_of_a_run_is_drawn(look: Look, system: Embedded) -> None:
         expect(page.locator(".graph").get_by_role("link", name="only: succeeded")).to_be_visible()
 
 
+def test_a_script_of_more_lines_says_so_and_an_error_keeps_its_lines(look: Look, system: Embedded) -> None:
+    script = "echo once\n\necho row 17 is odd >&2\nexit 3\n".replace("\n", "\n      ")
+    system.client.create("of-lines", f"steps:\n  - name: lines\n    command: |\n      {script}\n")
+    system.client.start("of-lines")
+    system.client.until("failed", "of-lines")
+    with look("#/runs/of-lines/r1?step=lines") as page:
+        step = page.get_by_role("region", name="Step lines")
+        expect(step.get_by_text("echo once …", exact=True)).to_be_visible()
+        assert "exit status 3\nrecent stderr" in step.locator(".error").inner_text()
+
+
 def test_a_handler_has_no_buttons_that_fail(look: Look, system: Embedded) -> None:
     system.client.create("handled", "handlerOn: {exit: {command: echo bye}}\nsteps: [{name: a, command: exit 3}]\n")
     system.client.start("handled")

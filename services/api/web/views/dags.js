@@ -82,9 +82,9 @@ export function dags(page) {
       h("td", { class: "main" },
         h("a", { class: "name", href: to(["dags", file]) }, file),
         (dag.tags ?? []).map((tag) => h("a", { class: "tag", href: to(["dags"], { tag }) }, tag)),
-        errors.length > 0 && h("a", { class: "badge is-failed", href: to(["dags", file], { tab: "spec" }), title: errors.join("\n") },
-          h("span", { class: "sign", "aria-hidden": "true" }, "✕"), counted(errors.length, "mistake")),
-        draft(file) && h("a", { class: "badge is-waiting", href: to(["dags", file], { tab: "spec" }) }, "not saved"),
+        errors.length > 0 && [" ", h("a", { class: "badge is-failed", href: to(["dags", file], { tab: "spec" }), title: errors.join("\n") },
+          h("span", { class: "sign", "aria-hidden": "true" }, "✕"), counted(errors.length, "mistake"))],
+        draft(file) && [" ", h("a", { class: "badge is-waiting", href: to(["dags", file], { tab: "spec" }) }, "not saved")],
         dag.description && h("div", { class: "faint clip" }, dag.description)),
       h("td", { class: "last" }, latest.dagRunId
         ? h("a", { class: "plain-link", href: to(["runs", latest.name, latest.dagRunId]) }, toldBadge(latest), " ",

@@ -104,7 +104,8 @@ function tally(labels) {
 export function what(step) {
   if (step.call) return `call ${step.call}`;
   const commands = (step.commands ?? []).map(({ command, args = [] }) => [command, ...args].join(" "));
-  const text = commands.join("; ") || (step.script ?? "").split("\n").find((line) => line.trim() && !line.startsWith("#!")) || "";
+  const [first = "", ...more] = (step.script ?? "").split("\n").filter((line) => line.trim() && !line.startsWith("#!"));
+  const text = commands.join("; ") || (more.length ? `${first} …` : first);
   const type = step.executorConfig?.type;
   return [type, text].filter(Boolean).join(" ");
 }
