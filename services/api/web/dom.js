@@ -22,7 +22,8 @@ function build(node, props, children) {
     if (value === undefined || value === null || value === false) continue;
     if (name === "key") node.key = String(value);
     else if (name === "mount") node.mount = value;
-    else if (name.startsWith("on")) (node.handlers ??= {})[name] = node[name] = value;
+    // Whatever a handler returns: false would cancel the event, such as a key that somebody types.
+    else if (name.startsWith("on")) (node.handlers ??= {})[name] = node[name] = (event) => { value(event); };
     else if (name === "style") for (const [key, text] of Object.entries(value)) node.style.setProperty(key, text);
     else if (PROPERTIES.has(name)) { node[name] = value; node.controlled = true; }
     else node.setAttribute(name, value === true ? "" : value);
