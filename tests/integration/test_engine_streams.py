@@ -103,16 +103,16 @@ READY = b"booting\nready to serve\n"
 
 
 @pytest.mark.parametrize(
-    ("told", "terminal"),
+    ("told", "terminal", "pattern"),
     [
-        ((frame(1, READY),), False),
-        ((frame(1, b"booting\nready to"), frame(2, b"warning\n"), frame(1, b" serve\n")), False),
-        ((READY,), True),
+        ((frame(1, READY),), False, r"^\Qready to serve"),
+        ((frame(1, b"booting\nready to"), frame(2, b"warning\n"), frame(1, b" serve\n")), False, "^ready to serve$"),
+        ((READY.replace(b"\n", b"\r\n"),), True, "^ready to serve$"),
     ],
     ids=["a piece", "several pieces", "a terminal"],
 )
 def test_a_log_is_read_no_further_than_the_line_that_is_waited_for(
-    told: tuple[bytes, ...], terminal: bool, tmp_path: Path
+    told: tuple[bytes, ...], terminal: bool, pattern: str, tmp_path: Path
 ) -> None:
     class Chatty(ChattyEngine):
         tty = terminal
@@ -120,7 +120,7 @@ def test_a_log_is_read_no_further_than_the_line_that_is_waited_for(
 
     with Loopback(Chatty) as served:
         engine = Engine({"DOCKER_HOST": f"tcp://127.0.0.1:{served.port}"})
-        spec = read_spec({"image": "box", "logPattern": "^ready to serve$"}, tmp_path, {})
+        spec = read_spec({"image": "box", "logPattern": pattern}, tmp_path, {})
 
         engine.start_ready("box", spec, CancelScope())
 

@@ -246,18 +246,18 @@ class Engine:
         if not pattern:
             return True
         # Many lines are searched at once.
-        search = compile_pattern(f"(?m:{pattern})").search
+        search = compile_pattern(f"(?m){pattern}").search
         wanted = {"stdout": 1, "stderr": 1, "follow": 0, "tail": "all"}
         lines = {STDOUT: b""}
         with self._stream(f"/containers/{container}/logs", "GET", params=wanted, timeout=self._api.timeout) as output:
             for number, data in _raw_pieces(output) if found["Config"]["Tty"] else _pieces(output):
                 cancel_scope.check()
                 whole, end, rest = (lines.get(number, b"") + data).rpartition(b"\n")
-                if end and search(whole.decode(errors="replace")):
+                if end and search(_as_text(whole)):
                     return True
                 # Of an endless line only the end is kept.
                 lines[number] = rest[-_PIECE:]
-        return any(search(rest.decode(errors="replace")) for rest in lines.values())
+        return any(search(_as_text(rest)) for rest in lines.values())
 
     def execute(
         self, container: str, words: list[str], spec: ContainerSpec, mark: str, *, cancel_scope: CancelScope, io: StepIO
@@ -375,6 +375,11 @@ def _pieces(output: HTTPResponse) -> Iterator[tuple[int, bytes]]:
         while left and (data := output.read(min(left, _PIECE))):
             yield number, data
             left -= len(data)
+
+
+def _as_text(lines: bytes) -> str:
+    """Return lines of a log without the carriage returns that a terminal puts before line ends."""
+    return lines.replace(b"\r\n", b"\n").removesuffix(b"\r").decode(errors="replace")
 
 
 def _raw_pieces(output: HTTPResponse) -> Iterator[tuple[int, bytes]]:
