@@ -201,6 +201,42 @@ def test_a_shell_that_another_program_starts_runs_nothing_either(rig: Rig, tmp_p
     assert not (tmp_path / "run").exists()
 
 
+WITHOUT_VARIABLES = ("env", "-i", "PATH=/usr/bin:/bin", "bash")
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        Step(name="s", shell=WITHOUT_VARIABLES, commands=(StepCommand(text='printf "%s\n" "got ${P}"'),)),
+        Step(name="s", shell=WITHOUT_VARIABLES, commands=(StepCommand(text="cat <<END\ngot ${P}\nEND"),)),
+        Step(
+            name="s",
+            commands=(StepCommand(text="", argv=WITHOUT_VARIABLES),),
+            script='#!/bin/sh\nprintf "%s\n" "got ${P}"',
+        ),
+    ],
+    ids=["command", "here-document", "script"],
+)
+def test_a_shell_without_our_variables_gets_the_value_too(rig: Rig, tmp_path: Path, step: Step) -> None:
+    """As with ``docker exec``, ``sudo`` or ``env -i`` before the shell."""
+    value = f'it\'s\n\\d "$(touch {tmp_path}/run)"'
+
+    assert written(rig, step, value) == f"got {value}\n"
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_value_is_no_text_for_a_shell_that_reads_the_words_of_the_shell(rig: Rig, tmp_path: Path) -> None:
+    """As ssh does: it joins its words to a text for the shell of the other host."""
+    ssh = tmp_path / "ssh"
+    ssh.write_text('#!/bin/sh\nexec env -i sh -c "$*"\n')
+    ssh.chmod(0o755)
+    step = Step(name="s", shell=(str(ssh), "bash"), commands=(StepCommand(text='echo "got ${P}"'),))
+
+    written(rig, step, f"$(touch {tmp_path}/run)")
+
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_given_value_outside_quotes_is_split_into_words_and_not_run(rig: Rig, tmp_path: Path) -> None:
     value = f"a  $(touch {tmp_path}/run)"
     step = Step(name="s", commands=(StepCommand(text="echo $P", argv=("echo", "$P")),))

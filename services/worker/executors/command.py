@@ -18,13 +18,14 @@ from services.worker.process.shells import (
     effective_shell,
     is_powershell,
     is_read_by_posix,
+    needs_assignments,
     script_argv,
     shell_argv,
     suffix_of,
 )
 from shared.errors import InvalidInput
 from shared.language.expansion.expand import expand_known, expand_text
-from shared.language.expansion.shell_text import expand_for_shell
+from shared.language.expansion.shell_text import expand_for_shell, with_assignments
 from shared.language.model import StepCommand
 
 __all__ = ["CommandExecutor"]
@@ -66,14 +67,17 @@ def _command_argv(job: Job, command: StepCommand) -> tuple[list[str], dict[str, 
     shell = _shell(job)
     if shell == DIRECT:
         return _tokens(job, command), {}
-    text, variables = _for_shell(job, command.text, posix=is_read_by_posix(shell))
+    text, variables = _for_shell(job, command.text, shell)
     return shell_argv(shell, text, errexit=job.step.shell is None, packages=job.step.shell_packages), variables
 
 
-def _for_shell(job: Job, text: str, *, posix: bool) -> tuple[str, dict[str, str]]:
+def _for_shell(job: Job, text: str, reader: Sequence[str]) -> tuple[str, dict[str, str]]:
     """Expand a text for a shell; also return additional environment variables that the expanded text refers to."""
     scope = job.environment.textual
-    return expand_for_shell(text, scope) if posix else (expand_text(text, scope), {})
+    if not is_read_by_posix(reader):
+        return expand_text(text, scope), {}
+    written, variables = expand_for_shell(text, scope)
+    return with_assignments(written, variables) if needs_assignments(reader) else written, variables
 
 
 def _tokens(job: Job, command: StepCommand) -> list[str]:
@@ -115,7 +119,7 @@ def _script_file(job: Job) -> Iterator[tuple[str, dict[str, str]]]:
     Raises ``InvalidInput``.
     """
     reader = _reader(job)
-    text, variables = _for_shell(job, job.step.script, posix=is_read_by_posix(reader))
+    text, variables = _for_shell(job, job.step.script, reader)
     if is_powershell(reader) and not job.step.commands:
         text = _STOP_AT_ERRORS + text
     # The folder of the DAG files may be mounted read-only.

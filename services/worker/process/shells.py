@@ -14,6 +14,7 @@ __all__ = [
     "is_posix",
     "is_powershell",
     "is_read_by_posix",
+    "needs_assignments",
     "script_argv",
     "shell_argv",
     "suffix_of",
@@ -22,6 +23,8 @@ __all__ = [
 DIRECT = ("direct",)
 _POSIX = frozenset({"sh", "bash", "zsh", "ksh", "ash", "dash", "rbash", "mksh"})
 _POWERSHELL = frozenset({"pwsh", "powershell"})
+_READ_TWICE = frozenset({"ssh", "autossh", "mosh", "rsh", "pdsh", "dsh", "clush", "tsh", "watch", "parallel", "sem"})
+"""Programs that join their words to a text, which one more shell reads."""
 _TEXT_FOLLOWS = frozenset({"-c", "-command"})
 
 
@@ -67,6 +70,16 @@ def is_read_by_posix(words: Sequence[str]) -> bool:
     It need not be the first word: ``timeout 5 bash -c``, ``#!/usr/bin/env bash``. nix-shell starts bash.
     """
     return any(is_posix((word,)) for word in words) or _program(words) == "nix-shell"
+
+
+def needs_assignments(words: Sequence[str]) -> bool:
+    """Whether a text that these words make a shell read must itself assign the variables that it names.
+
+    A program that starts the shell may keep the environment from it: ``docker exec``, ``sudo``, ``env -i``. But where
+    one more shell reads the text before, a value in it would no longer be quoted: it is better lost than run.
+    """
+    direct = words[1:] if _program(words) == "env" and len(words) > 1 else words
+    return not is_posix(direct) and _READ_TWICE.isdisjoint(_program((word,)) for word in words)
 
 
 def is_powershell(shell: Sequence[str]) -> bool:

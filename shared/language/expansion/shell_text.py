@@ -21,6 +21,7 @@ In a known context, a value that is too long for a variable is quoted. Some arit
 import re
 import shlex
 from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -39,7 +40,7 @@ from shared.language.expansion.shell_state import (
 )
 from shared.language.expansion.size import check_size
 
-__all__ = ["QUOTED_ESCAPES", "expand_for_shell", "shell_command"]
+__all__ = ["QUOTED_ESCAPES", "expand_for_shell", "shell_command", "with_assignments"]
 
 QUOTED_ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"})
 """Escapes for a value between double quotes that no shell reads."""
@@ -51,6 +52,7 @@ _SIMPLE = r"\$(?:\w++|\{\w+\})"
 """Possessive: with a second way to match a name, a value of many names would take a time that doubles with each."""
 _ONE_WORD = re.compile(rf"(?:[^\s'\"\\`$;&|<>()#]|{_SIMPLE})*")
 _WORDS = re.compile(rf"(?:[^'\"\\`$;&|<>()#\n]|{_SIMPLE}|'[^'\n]*'|\"[^\"\\`$\n]*\")*")
+_INTERPRETER_LINES = re.compile(r"(?:#!.*\n)*")
 _BETWEEN_WORDS = re.compile(r"[\s;&|()]")
 _MAY_ASSIGN = frozenset("=$`'\"\\")
 _FAR_BACK = 200
@@ -99,8 +101,14 @@ def expand_for_shell(text: str, scope: Scope) -> tuple[str, dict[str, str]]:
 
 def shell_command(text: str, scope: Scope) -> str:
     """Return a command with known references replaced. It begins with assignments of the variables that it needs."""
-    written, variables = expand_for_shell(text, scope)
-    return "".join(f"{name}={shlex.quote(value)}; " for name, value in variables.items()) + written
+    return with_assignments(*expand_for_shell(text, scope))
+
+
+def with_assignments(text: str, variables: Mapping[str, str]) -> str:
+    """Return a text for a shell that first assigns these variables, after the lines that say which shell reads it."""
+    assigned = "".join(f"{name}={shlex.quote(value)}; " for name, value in variables.items())
+    start = _INTERPRETER_LINES.match(text).end()  # type: ignore[union-attr]
+    return text[:start] + assigned + text[start:]
 
 
 def _flat(text: str) -> list[str | Reference]:
