@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from services.worker.inputs.workspace import run_folder
 from shared.contracts.control import StopAttempt
 from shared.contracts.follow_ups import FOLLOW_UP, FollowUp, Mail, NodeReport
 from shared.language.load import load
@@ -115,13 +116,22 @@ def test_no_more_of_a_file_is_read_than_may_be_attached(rig: Rig, monkeypatch: p
     assert "all files together may have at most 64 bytes; with status they have more" in finished.error
 
 
-def test_a_mail_of_a_run_has_no_file_from_outside_the_logs(rig: Rig, tmp_path: Path) -> None:
+def test_a_mail_of_a_run_has_no_file_from_outside_its_logs(rig: Rig, tmp_path: Path) -> None:
     """The paths are those that workers reported, and one of them may be stolen."""
-    (logs := rig.path / "logs").mkdir(exist_ok=True)
+    follow_up_task = task(Step(name="follow-up"), kind=FOLLOW_UP)
+    other_run = follow_up_task.model_copy(update={"dag_run_id": "other", "root_dag_run_id": "other"})
+    logs, foreign = (rig.path / "logs" / run_folder(each) for each in (follow_up_task, other_run))
+    for folder in (logs, foreign):
+        folder.mkdir(parents=True, exist_ok=True)
+    (foreign / "foreign.out").write_text("of another run")
     (tmp_path / "private").write_text("private")
     (logs / "link").symlink_to(tmp_path / "private")
     (logs / "log.out").write_text("log")
-    paths = (f"{logs}/{os.path.relpath(tmp_path / 'private', logs)}", str(logs / "link"), str(logs / "log.out"))
+    (logs / "2").mkdir(exist_ok=True)
+    (logs / "2" / "retried.out").write_text("log")
+    private = f"{logs}/{os.path.relpath(tmp_path / 'private', logs)}"
+    paths = [private, *(str(path) for path in (logs / "link", foreign / "foreign.out", logs / "log.out"))]
+    paths.append(str(logs / "2" / "retried.out"))
     nodes = tuple(NodeReport(name="s", status="failed", stdout=path) for path in paths)
     settings = MailSettings(sender="a@example.org", to=("b@example.org",), attach_logs=True)
     with MailCounterpart(None) as server:
@@ -129,10 +139,10 @@ def test_a_mail_of_a_run_has_no_file_from_outside_the_logs(rig: Rig, tmp_path: P
             smtp={"host": "localhost", "port": str(server.port)},
             mails=(Mail(id="m", settings=settings, status="failed", nodes=nodes),),
         )
-        rig.run(task(Step(name="follow-up"), kind=FOLLOW_UP, options={FOLLOW_UP: follow_up.model_dump(mode="json")}))
+        rig.run(follow_up_task.model_copy(update={"options": {FOLLOW_UP: follow_up.model_dump(mode="json")}}))
 
         _, message = server.mails.get(timeout=60)
-    assert [part.get_filename() for part in message.walk() if part.get_filename()] == ["log.out"]
+    assert [part.get_filename() for part in message.walk() if part.get_filename()] == ["log.out", "retried.out"]
 
 
 @pytest.mark.parametrize(

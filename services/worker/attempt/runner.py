@@ -24,7 +24,7 @@ from services.worker.inputs.conditions import check_each
 from services.worker.inputs.environment import Environment, Inputs, build_environment
 from services.worker.inputs.sealing import PassedSecrets, Seal, Sealer
 from services.worker.inputs.secret_values import SecretResolver
-from services.worker.inputs.workspace import Workspace
+from services.worker.inputs.workspace import Workspace, run_folder
 from services.worker.output.annotations import Annotations
 from services.worker.output.files import LogPaths, OutputFiles
 from services.worker.output.log_shipper import read_tail
@@ -232,7 +232,8 @@ class AttemptRunner:
         from services.worker.executors.follow_up import FollowUpExecutor  # noqa: PLC0415
 
         follow_up = FollowUp.model_validate(task.options[FOLLOW_UP])
-        return FollowUpExecutor(follow_up, plain_name(task.dag_name), self._workspace.log_folder(task), masker)
+        logs = self._workspace.log_folder(task) / run_folder(task)
+        return FollowUpExecutor(follow_up, plain_name(task.dag_name), logs, masker)
 
     def _supervisor(self, task: Task, stop: StopRequest) -> Supervisor:
         return Supervisor(

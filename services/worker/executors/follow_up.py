@@ -37,7 +37,7 @@ _PERMANENT = 500
 
 
 class FollowUpExecutor:
-    """Runs one follow-up. Only logs below the directory ``logs`` may be attached to mails."""
+    """Runs one follow-up. Only logs below ``logs``, the run's own folder, may be attached to mails."""
 
     def __init__(self, follow_up: FollowUp, dag: str, logs: Path, masker: Masker) -> None:
         self._follow_up = follow_up
@@ -107,7 +107,7 @@ class FollowUpExecutor:
         left = _MOST_OF_ALL_LOGS
         logs = os.path.realpath(self._logs)
         for node in mail.nodes:
-            # Without links and "..": a worker reported the path.
+            # Without links and "..": a worker reported the path. It may be stolen, and name the log of another run.
             path = Path(os.path.realpath(node.stdout))
             # The logs of steps that ran on other workers are not on this worker's disk.
             if node.stdout and path.is_relative_to(logs) and path.is_file() and left > 0:
