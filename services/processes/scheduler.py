@@ -65,7 +65,7 @@ def run_scheduler_process(config: Config, version: str, stop: threading.Event, o
 
     def trouble() -> str:
         if not running:
-            return "waiting for the database, its schema or the broker"
+            return "waiting for the database, its schema, the broker or the DAG folder"
         # A transaction that hangs is noticed when it is given up: asked here, the database must answer at once.
         return running[0].trouble or ("" if schema.get() else "the database does not answer")
 
