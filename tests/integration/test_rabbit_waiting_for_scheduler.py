@@ -11,7 +11,7 @@ from services.worker.task_consumer import TaskConsumer
 from shared.errors import BrokerUnavailable
 from shared.transport.base import EVENTS, Outgoing, task_queue, worker_queue
 from shared.transport.open import open_transport
-from shared.transport.rabbitmq import connection, consumer
+from shared.transport.rabbitmq import connection, consumer, subscription
 from tests.harness.eventually import PATIENCE_S, eventually
 from tests.harness.proxy import Proxy
 from tests.harness.servers import RabbitServer
@@ -80,7 +80,7 @@ def test_lost_connections_make_a_missing_queue_looked_for_no_more_often(
     amqp_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     every_s = 1.0
-    monkeypatch.setattr(consumer, "_MISSING_RETRY_S", every_s)
+    monkeypatch.setattr(subscription, "_MISSING_RETRY_S", every_s)
     caplog.set_level(logging.INFO)
     parts = urlsplit(amqp_url)
     scheduler = open_transport(amqp_url, name="scheduler")
