@@ -41,7 +41,7 @@ from services.scheduler.liveness.marks import Marks
 import shared.clock
 Hearing.until = property(lambda self: shared.clock.utc_now(), lambda self, value: None)
 Leases._is_silent = lambda self, worker_id: True
-Marks.reports_until = lambda self, rows: shared.clock.utc_now()
+Marks.recorded_until = lambda self, rows: shared.clock.utc_now()
 """,
 }
 

@@ -68,7 +68,7 @@ def _without_marker(patch: pytest.MonkeyPatch) -> None:
     now = property(lambda _self: utc_now(), lambda _self, _value: None)
     patch.setattr(Hearing, "_silence_s", silence_s)
     patch.setattr(Hearing, "until", now, raising=False)
-    patch.setattr(Marks, "reports_until", lambda _self, _rows: utc_now())
+    patch.setattr(Marks, "recorded_until", lambda _self, _rows: utc_now())
 
 
 def _without_token(patch: pytest.MonkeyPatch) -> None:
