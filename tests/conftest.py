@@ -24,6 +24,7 @@ from psycopg2 import sql
 from shared import ids
 from shared.store.migrate import migrate
 from tests.harness.databases import migrated_sqlite
+from tests.harness.eventually import PATIENCE_S
 from tests.harness.needs import NEEDED, need
 from tests.harness.servers import PostgresServer, RabbitServer
 from tests.harness.share_out import shared_out
@@ -130,6 +131,16 @@ def amqp_url(request: pytest.FixtureRequest) -> Iterator[str]:
     server: RabbitServer = request.getfixturevalue("rabbit_server")
     with server.vhost() as url:
         yield url
+
+
+@pytest.fixture
+def queues_are_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RabbitMQ's transports wait for their connections and queues for as long as tests do.
+
+    In a service they wait for 5 s and go on. A test that sends at once needs the queue, which a busy machine has later.
+    """
+    for module in ("consumer", "transport"):
+        monkeypatch.setattr(f"shared.transport.rabbitmq.{module}.OPEN_TIMEOUT_S", PATIENCE_S)
 
 
 @pytest.fixture(scope="session")

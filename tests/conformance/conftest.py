@@ -135,7 +135,10 @@ def reopen(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterato
     On the embedded transport, also over a link, it first closes the previous one.
     """
     opened: list[Transport] = []
-    url = str(request.getfixturevalue("amqp_url")) if kind == "rabbitmq" else "embedded:"
+    url = "embedded:"
+    if kind == "rabbitmq":
+        request.getfixturevalue("queues_are_awaited")
+        url = str(request.getfixturevalue("amqp_url"))
 
     def build() -> Transport:
         if kind != "rabbitmq" and opened:

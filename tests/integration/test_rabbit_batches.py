@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 @pytest.fixture
-def transport(amqp_url: str) -> Iterator[RabbitTransport]:
+def transport(queues_are_awaited: None, amqp_url: str) -> Iterator[RabbitTransport]:
     transport = RabbitTransport(amqp_url, name="parcels")
     yield transport
     transport.close()

@@ -11,6 +11,7 @@ from tests.harness.proxy import Proxy
 from tests.harness.servers import RabbitServer
 
 
+@pytest.mark.usefixtures("queues_are_awaited")
 @pytest.mark.parametrize("resumed", [False, True])
 def test_what_was_delivered_before_the_broker_heard_of_a_pause_arrives_once(
     rabbit_server: RabbitServer, *, resumed: bool

@@ -37,7 +37,7 @@ def _no_confirm_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def transport(amqp_url: str) -> Iterator[RabbitTransport]:
+def transport(queues_are_awaited: None, amqp_url: str) -> Iterator[RabbitTransport]:
     transport = RabbitTransport(amqp_url, name="faults")
     yield transport
     transport.close()
