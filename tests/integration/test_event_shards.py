@@ -143,6 +143,7 @@ def test_beside_a_scheduler_of_another_version_tasks_name_no_shard(stack: Stack)
     assert walk(stack, "last") == {""}
 
 
+@pytest.mark.usefixtures("queues_are_awaited")
 def test_the_consumer_with_the_highest_priority_gets_all_and_the_next_takes_over(rabbit_server: RabbitServer) -> None:
     queue = BrokerQueue(f"test.{new_token()[:8]}", Durability.SAFE)
     low, high = (RabbitTransport(rabbit_server.url, name=name) for name in ("low", "high"))
@@ -160,6 +161,7 @@ def test_the_consumer_with_the_highest_priority_gets_all_and_the_next_takes_over
         high.close()
 
 
+@pytest.mark.usefixtures("queues_are_awaited")
 def test_what_the_first_consumer_has_no_room_for_goes_to_the_next(rabbit_server: RabbitServer, amqp_url: str) -> None:
     queue = BrokerQueue(f"test.{new_token()[:8]}", Durability.SAFE)
     low, high = (RabbitTransport(amqp_url, name=name) for name in ("low", "high"))
