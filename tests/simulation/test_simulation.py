@@ -10,12 +10,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 GUARDS = {
-    "confirm": (121, "connection lost,worker killed"),
+    "confirm": (130, "connection lost,worker killed"),
     "grant": (30, "worker frozen,connection lost"),
     "inbox": (1, "commits fail,scheduler killed"),
     "marker": (1, "broker blocks"),
     "outbox": (1, "killed at a point"),
-    "token": (3, "messages come twice"),
+    "token": (7, "messages come twice"),
     "version": (11, "connection lost,scheduler frozen"),
 }
 """By guard: the first of up to ``_SEEDS`` seeds, and the kinds of fault. With the guard these seeds find nothing.
