@@ -119,6 +119,29 @@ def test_a_heartbeat_that_the_database_refuses_costs_no_other(stack: Stack, monk
     assert stack.deaths == []
 
 
+def test_a_heartbeat_of_a_former_process_replaces_no_running_one(stack: Stack) -> None:
+    """A scheduler that was restarted does not remember what it heard: all that was recorded can be sent again."""
+    stack.scheduler()
+    stack.dag("d", _COMMAND)
+    stack.start("d")
+    former = Heartbeat(worker_id="w1", incarnation="former", host="h", version="0", started_at=_NOW, at=_NOW, slots=1)
+    stack.worker.start(task := stack.worker.task())
+    stack.worker.beat(task.token)
+    eventually(lambda: stack.deaths or _slots(stack) == {"w1": 1000})
+
+    for stopped in (False, True):
+        _send(stack, HEARTBEATS, _changed(former, stopped=stopped))
+        # Heartbeats are recorded in their order.
+        _send(stack, HEARTBEATS, _changed(former, worker_id=f"after-{stopped}"))
+        eventually(lambda: stack.deaths or f"after-{stopped}" in _slots(stack))  # noqa: B023 - called at once
+
+    [worker] = stack.rows(t.workers, worker_id="w1")
+    assert (worker["incarnation"], worker["state"]) == ("first", "live")
+    stack.worker.finish(task)
+    stack.until("succeeded")
+    assert stack.deaths == []
+
+
 def test_a_heartbeat_makes_a_scheduler_send_few_messages(stack: Stack) -> None:
     stack.scheduler()
 

@@ -16,7 +16,7 @@ from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.rows import plan_key
 from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.liveness.duplicate_worker_ids import DuplicateWorkerIds
-from services.scheduler.liveness.heartbeats import ReceivedHeartbeat, state_of
+from services.scheduler.liveness.heartbeats import ReceivedHeartbeat, of_former_process, state_of
 from services.scheduler.liveness.listening import HeartbeatListener
 from services.scheduler.liveness.missing_attempts import MissingAttempts
 from services.scheduler.metrics import HEARTBEATS_UNREADABLE
@@ -61,7 +61,7 @@ class HeartbeatRecords:
             self._listener.news.clear()
             news = self._beats.news()
             try:
-                unreadable = self._record_news(news)
+                dropped = self._record_news(news)
             except StoreUnavailable as error:
                 self._beats.give_back(news)
                 self._listener.news.set()
@@ -72,15 +72,15 @@ class HeartbeatRecords:
             else:
                 tries = 0
                 # One that is not recorded stays news. So ``renew`` records nothing that was never recorded here.
-                self._beats.recorded(beat for beat in news if beat not in unreadable)
+                self._beats.recorded(beat for beat in news if beat not in dropped)
                 stop.wait(_GATHER_S)
 
     def _record_news(self, news: Sequence[ReceivedHeartbeat]) -> list[ReceivedHeartbeat]:
-        """Record heartbeats; return those that cannot be recorded. They cost no other: a stolen key can send any."""
+        """Record heartbeats; return those that are not recorded. They cost no other: a stolen key can send any."""
         if not news:
             return []
         try:
-            self._transactor.decide(lambda batch: self._record(batch, news))
+            return self._transactor.decide(lambda batch: self._record(batch, news))
         except StoreUnavailable:
             raise
         except Exception:  # noqa: BLE001 - whatever a heartbeat holds, the scheduler lives
@@ -89,7 +89,6 @@ class HeartbeatRecords:
             _log.exception("heartbeat.unreadable", extra={"worker_id": news[0].heartbeat.worker_id})
             HEARTBEATS_UNREADABLE.inc()
             return list(news)
-        return []
 
     def quiet(self) -> list[ReceivedHeartbeat]:
         """Return the heartbeats without news since the last call, for ``renew``."""
@@ -110,11 +109,19 @@ class HeartbeatRecords:
         *,
         drained: Collection[str] | None = None,
         idle: bool = False,
-    ) -> None:
-        """Record heartbeats. ``drained``: those of the workers that are drained, if the caller knows."""
+    ) -> list[ReceivedHeartbeat]:
+        """Record heartbeats, and return those of former processes, which are not recorded.
+
+        ``drained``: those of the workers that are drained, if the caller knows.
+        """
+        late: list[ReceivedHeartbeat] = []
         if unsure := self._beats.not_recorded(beats):
-            rows = batch.tx.leases.workers([beat.worker_id for beat in unsure])
-            self._ids.check(unsure, rows, batch.now)
+            rows = {row["worker_id"]: row for row in batch.tx.leases.workers([beat.worker_id for beat in unsure])}
+            self._ids.check(unsure, rows.values(), batch.now)
+            late = [
+                one for one in beats if of_former_process(one.heartbeat, rows.get(one.heartbeat.worker_id), batch.now)
+            ]
+            beats = [one for one in beats if one not in late]
         batch.tx.leases.put_workers([self._row(beat.heartbeat, beat.heard_at) for beat in beats])
         newest = {beat.heartbeat.worker_id: beat.heartbeat for beat in beats}
         held = [] if idle else batch.tx.leases.open_attempts(sorted(newest))
@@ -127,6 +134,7 @@ class HeartbeatRecords:
             for beat in (each.heartbeat for each in beats)
             if beat.drained is not None and not beat.stopped and beat.drained != (beat.worker_id in drained)
         }
+        return late
 
     def _row(self, beat: Heartbeat, heard_at: datetime) -> dict[str, Any]:
         return {

@@ -13,7 +13,7 @@ from typing import Any
 from shared.contracts.events import Heartbeat
 from shared.status import WorkerState
 
-__all__ = ["HeartbeatBuffer", "ReceivedHeartbeat", "state_of"]
+__all__ = ["HeartbeatBuffer", "ReceivedHeartbeat", "of_former_process", "state_of"]
 
 _KEPT = 1000
 """From so many workers on, those that stopped or are silent are forgotten. Each pod is a worker of its own name."""
@@ -116,6 +116,21 @@ class HeartbeatBuffer:
 def state_of(beat: Heartbeat) -> WorkerState:
     """Return the worker state that a heartbeat reports."""
     return "stopped" if beat.stopped else "draining" if beat.draining else "live"
+
+
+def of_former_process(beat: Heartbeat, row: Mapping[str, Any] | None, now: datetime) -> bool:
+    """Whether a heartbeat was sent before the process in its worker's ``row`` began, which still has its lease.
+
+    It is late, or a replay. If it was sent after the clock of a restarted worker was set back, a later one counts, when
+    the lease of the former process is over.
+    """
+    return (
+        row is not None
+        and row["incarnation"] != beat.incarnation
+        and beat.at < row["started_at"]
+        and row["state"] in {"live", "draining"}
+        and row["lease_until"] >= now
+    )
 
 
 def _same(one: ReceivedHeartbeat | None, other: Heartbeat) -> bool:

@@ -3,7 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from services.scheduler.liveness.heartbeats import HeartbeatBuffer
+import pytest
+
+from services.scheduler.liveness.heartbeats import HeartbeatBuffer, of_former_process
 from shared.contracts.events import Heartbeat
 
 T0 = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -96,3 +98,25 @@ def test_of_very_many_workers_those_that_were_killed_long_ago_are_forgotten() ->
 
     assert heard(one, beat(later + 1, worker_id="idle")) == [], "it is known, although it has had no news for hours"
     assert heard(one, beat(later + 1, worker_id="pod-7")) != [], "it was forgotten"
+
+
+@pytest.mark.parametrize(
+    ("beat_s", "changed", "late"),
+    [
+        (9, {}, True),
+        (9, {"state": "draining"}, True),
+        (11, {}, False),  # two workers have this id
+        (9, {"incarnation": "i"}, False),
+        (9, {"state": "stopped"}, False),
+        (9, {"state": "lost"}, False),
+        (9, {"lease_until": T0 + timedelta(seconds=19)}, False),  # the clock of a restarted worker was set back
+    ],
+)
+def test_what_was_sent_before_the_running_process_began_is_late(
+    beat_s: float, changed: dict[str, Any], late: bool
+) -> None:
+    now, lease_until = T0 + timedelta(seconds=20), T0 + timedelta(seconds=30)
+    row = {"incarnation": "j", "started_at": T0 + timedelta(seconds=10), "state": "live", "lease_until": lease_until}
+
+    assert of_former_process(beat(beat_s), row | changed, now) is late
+    assert not of_former_process(beat(beat_s), None, now)
