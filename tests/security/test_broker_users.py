@@ -20,6 +20,7 @@ from shared.transport.base import (
     HEARTBEATS,
     LOGS,
     BrokerQueue,
+    Consumer,
     Outgoing,
     Transport,
     task_queue,
@@ -100,6 +101,10 @@ def _contents(broker: BrokerUsers) -> dict[str, list[tuple[bytes, bool]]]:
                 found[name].append((got[2], got[0].redelivered))
     del found[HEARTBEATS.name]
     return found
+
+
+def _consuming(consumer: Consumer) -> None:
+    assert consumer.connected_for_s > 0
 
 
 def _say(counts: str) -> None:
@@ -258,3 +263,28 @@ def test_each_service_can_do_its_work(broker: BrokerUsers, scheduler: Transport)
     finally:
         for transport in (api, *workers.values()):
             transport.close()
+
+
+def test_a_worker_uses_its_queue_again_when_what_a_stolen_login_made_is_deleted(broker: BrokerUsers) -> None:
+    """Follows docs/operations/rotate-secrets.md."""
+    apart = broker.another_vhost("scheduler", "worker-default")
+    queue = worker_queue("default-w1")
+    scheduler = open_transport(broker.url("scheduler", apart), name="scheduler")
+    eventually(lambda: scheduler.healthy)
+    with Intruder(broker.url("worker-default", apart)) as intruder:
+        assert intruder.does(lambda channel: channel.queue_declare(queue.name, durable=True))
+    worker = open_transport(broker.url("worker-default", apart), name="worker", creates=False)
+    try:
+        tasks = worker.consume([queue], prefetch=1)
+        assert tasks.connected_for_s == 0
+
+        with pika.BlockingConnection(pika.URLParameters(broker.url("scheduler", apart))) as connection:
+            connection.channel().queue_delete(queue.name)
+        eventually(lambda: _consuming(tasks))
+        scheduler.send(Outgoing(queue, b"task", "m1")).result(60)
+        (task,) = tasks.take(1, 60)
+        assert task.body == b"task"
+        task.ack()
+    finally:
+        worker.close()
+        scheduler.close()
