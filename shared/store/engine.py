@@ -129,19 +129,27 @@ def has_own_session(connection: Connection) -> bool:
     return is_postgres(connection) and not connection.get_execution_options().get(_POOLED)
 
 
+_SEVERAL_SERVERS = (
+    "DAGWAY_DATABASE_URL: cannot tell hosts from ports; several servers are written like this: "
+    "postgresql://user:password@/name?host=a,b&port=5432,5432&target_session_attrs=primary"
+)
+
+
 def _normalise(url: str) -> URL:
     try:
         parsed = make_url(url)
     except exc.ArgumentError as error:
         raise ConfigInvalid("DAGWAY_DATABASE_URL: not a URL; expected postgresql://… or sqlite:///…") from error
     except ValueError as error:
-        raise ConfigInvalid(
-            "DAGWAY_DATABASE_URL: the port is not a number; several servers are written like this: "
-            "postgresql://user:password@/name?host=a:5432&host=b:5432&target_session_attrs=primary"
-        ) from error
+        raise ConfigInvalid(_SEVERAL_SERVERS) from error
     if parsed.drivername in {"postgres", "postgresql", "postgresql+psycopg2"}:
         # SQLAlchemy 2.1 takes a bare postgresql:// for psycopg 3.
-        return parsed.set(drivername="postgresql+psycopg2")
+        parsed = parsed.set(drivername="postgresql+psycopg2")
+        try:
+            parsed.get_dialect()().create_connect_args(parsed)
+        except (exc.ArgumentError, ValueError) as error:
+            raise ConfigInvalid(_SEVERAL_SERVERS) from error
+        return parsed
     if parsed.drivername in {"sqlite", "sqlite+pysqlite"}:
         if not parsed.database or parsed.database == ":memory:":
             raise ConfigInvalid(

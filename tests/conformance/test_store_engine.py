@@ -218,6 +218,7 @@ def test_an_absent_database_raises_store_unavailable(tmp_path: Path) -> None:
     [
         *("mysql://u:secret@h/d", "postgresql+psycopg://u:secret@h/d", "sqlite://", "secret"),
         *("postgresql://u:secret@h/d?pooler=session", "postgresql://u:secret@a:1,b:2/d"),
+        *("postgresql://u:secret@/d?host=[::1]:1&host=[::2]:2", "postgresql://u:secret@/d?host=a,b,c&port=1,2"),
     ],
 )
 def test_an_invalid_url_is_refused_without_showing_it(url: str) -> None:
@@ -342,10 +343,12 @@ def test_reads_and_writes_find_the_primary_among_several_servers(
 ) -> None:
     parts = urlsplit(database_url)
     url = f"postgresql://{parts.username}@{parts.path}?target_session_attrs={wanted}"
-    for host in (f"127.0.0.1:{free_port()}", f"127.0.0.1:{postgres_server.port}"):
-        url += f"&host={host}"
+    ports = (free_port(), postgres_server.port)
+    each_by_itself = "".join(f"&host=127.0.0.1:{port}" for port in ports)
+    # Only in lists may a host be an address of IPv6.
+    lists = f"&host=::1,127.0.0.1&port={ports[0]},{ports[1]}"
 
-    for engine in (open_engine(url), open_engine(url, read_only=True)):
+    for engine in (open_engine(url + each_by_itself), open_engine(url + lists, read_only=True)):
         with transaction(engine) as connection:
             assert connection.exec_driver_sql("SELECT inet_server_port()").scalar_one() == postgres_server.port
         engine.dispose()
