@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NoReturn
 
 import pytest
@@ -145,6 +146,31 @@ def test_a_stream_goes_on_after_the_database_was_away(
         stack.add("transitions", run_key=key, seq=1, at=NOW, **row)
 
         assert any(b"data: " in part for part in stream)
+
+
+def test_a_stream_whose_time_is_over_ends_when_the_database_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its client comes back at once, and must not meet the 503."""
+    now = 0.0
+    monkeypatch.setattr(events, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(events, "_PING_S", 0.05)
+    with open_stack(tmp_path) as stack:
+        stack.add_dag("busy")
+        key = stack.add_run("busy", "r1", "running")
+        stream = stack.api("GET", "/events", buffered=False).iter_encoded()
+        assert b"retry:" in next(stream)
+
+        stack.reader.dispose()
+        event.listen(stack.reader, "do_connect", _away)
+        for now in (59.0, 61.0, 120.0):  # noqa: B007 - the clock
+            assert next(stream, None) == b": the database is away\n\n"
+        event.remove(stack.reader, "do_connect", _away)
+        row = {"node": None, "was": "", "became": "running", "why": "", "by": "", "txid": 7, "pos": 1}
+        stack.add("transitions", run_key=key, seq=1, at=NOW, **row)
+
+        assert any(b"data: " in part for part in stream)
+        assert next(stream, None) is None
 
 
 def test_a_client_that_comes_back_while_the_database_is_away_is_refused(tmp_path: Path) -> None:

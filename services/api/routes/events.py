@@ -2,8 +2,8 @@
 
 A client gets every event exactly once: the stream reads the database from the client's ``Last-Event-ID`` on.
 A stream ends after a minute, or a few seconds after its client would not be admitted any more; clients reconnect and
-continue. It stays open while the database is away. If a run has ended and the client has all its events, the
-response is 204, so that browsers do not reconnect.
+continue. While the database is away it stays open, also beyond its minute. If a run has ended and the client has all
+its events, the response is 204, so that browsers do not reconnect.
 """
 
 import json
@@ -131,14 +131,16 @@ class _Stream:
     def _produce(self) -> Iterator[bytes]:
         ends = time.monotonic() + _LIFETIME_S
         last_sent = admitted = time.monotonic()
+        away = False
         # With this id, a client that loses the connection before the first event can continue from here.
         yield f"retry: {_RETRY_MS}\n{f'id: {self._first_id}' if self._first_id else ': here'}\n\n".encode()
-        while time.monotonic() < ends and not self._closing.is_set():
+        while (away or time.monotonic() < ends) and not self._closing.is_set():
             try:
                 if time.monotonic() - admitted > _ADMIT_EVERY_S:
                     self._admit_again()
                     admitted = time.monotonic()
                 texts, self._after = self._read(self._after)
+                away = False
                 if texts:
                     last_sent = time.monotonic()
                     yield texts
@@ -151,8 +153,9 @@ class _Stream:
                     moved, self._after = self._idle(self._after)
                     yield f": ping\n{moved}\n".encode()
             except StoreUnavailable:
+                away = True
                 # It may be back soon. A client that had to come back meanwhile would get a 503, and an EventSource of a
-                # browser never asks again after one.
+                # browser never asks again after one: the stream outlives its minute until the next read.
                 if time.monotonic() - last_sent > _PING_S:
                     last_sent = time.monotonic()
                     yield b": the database is away\n\n"
