@@ -20,7 +20,7 @@ _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[^\[\]:@/\s]+)(?::(?P<port>\d{1
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _JSON = "application/json"
 _BROWSERS = "Mozilla/"
-"""How the ``User-Agent`` of every browser begins, and that of hardly any program."""
+"""How the ``User-Agent`` of every browser that runs scripts begins, and that of hardly any program."""
 
 
 @dataclass(frozen=True, slots=True)
