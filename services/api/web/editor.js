@@ -53,6 +53,9 @@ const LINE = /^line (\d+)(?:, column (\d+))?: /;
 /** The lines that `errors` name, by number. */
 const marked = (errors) => new Set(errors.map((text) => Number(LINE.exec(text)?.[1])).filter(Boolean));
 
+/** Put a text in the place of what is selected, as if it were typed: no other way of a program can be undone by the browser. */
+const insert = (text) => document.execCommand("insertText", false, text);
+
 /** A text area with numbered lines, and marks at those that are wrong. */
 class PlainEditor {
   constructor({ label, readonly, changed, save }) {
@@ -117,15 +120,17 @@ class PlainEditor {
     for (const line of wrong) numbers[line - 1]?.classList.add("wrong");
   }
 
-  /** Tab indents a selection of lines; Escape first, and it moves on, as anywhere else. */
+  /** Tab indents, the lines of a selection too; Escape first, and it moves on, as anywhere else. Ctrl+Z takes it back. */
   indent(event) {
-    if (event.key === "Escape") this.leaving = true;
-    else if (event.key !== "Tab" || event.shiftKey || this.leaving || this.area.readOnly) this.leaving = event.key === "Tab" ? false : this.leaving;
-    else {
-      event.preventDefault();
-      this.area.setRangeText("  ", this.area.selectionStart, this.area.selectionEnd, "end");
-      this.area.oninput();
-    }
+    if (event.key !== "Tab" || event.shiftKey || this.area.readOnly) return;
+    event.preventDefault();
+    const { value, selectionStart, selectionEnd } = this.area;
+    if (selectionStart === selectionEnd) return insert("  ");
+    const from = value.lastIndexOf("\n", selectionStart - 1) + 1;
+    const lines = value.slice(from, selectionEnd).replace(/^(?!$)/gm, "  ");
+    this.area.setSelectionRange(from, selectionEnd);
+    insert(lines);
+    this.area.setSelectionRange(from, from + lines.length);
   }
 
   end() {}

@@ -23,18 +23,25 @@ export const actions = () => h("th", {}, h("span", { class: "unseen" }, "Actions
 
 /** The fields by which one finds rows of a list with a cursor. Their values are in the page's address. */
 export class Finder {
+  /** What was typed and does not count yet, by key. */
+  typed = {};
+
   set(key) {
     return (event) => stay({ [key]: event.target.value, cursor: "" });
   }
 
-  /** A field for text: what is typed counts after a moment. */
+  /** A field for text: what is typed counts after a moment, also if somebody goes on in the next field before. */
   text(key, label, value) {
     const later = (event) => {
       clearTimeout(this.typing);
-      const text = event.target.value.trim();
-      this.typing = setTimeout(() => stay({ [key]: text, cursor: "" }), 300);
+      this.typed[key] = event.target.value.trim();
+      this.typing = setTimeout(() => {
+        const { typed } = this;
+        this.typed = {};
+        stay({ ...typed, cursor: "" });
+      }, 300);
     };
-    return h("input", { type: "search", "aria-label": label, placeholder: label, value, oninput: later });
+    return h("input", { type: "search", "aria-label": label, placeholder: label, value: this.typed[key] ?? value, oninput: later });
   }
 
   /** The fields for the first and last moment. */
