@@ -2,6 +2,7 @@
 
 import { blockLayout, CELL } from "./block_layout.js";
 import { h } from "./dom.js";
+import { drag } from "./drag.js";
 import { fitted } from "./fit.js";
 import { mapPoint, paintMap } from "./minimap.js";
 import { sign, words } from "./status.js";
@@ -87,10 +88,12 @@ export class BigGraph {
 
   wheel(event) {
     event.preventDefault();
-    this.zoom(event.deltaY < 0 ? 1 : -1, [event.offsetX, event.offsetY]);
+    this.zoom(-Math.sign(event.deltaY), [event.offsetX, event.offsetY]);
   }
 
   key(event) {
+    // The browser's own: back, and the zoom of the whole page.
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
     const way = { "+": 1, "=": 1, "-": -1 }[event.key];
     const [x, y] = { ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60] }[event.key] ?? [0, 0];
     if (way) this.zoom(way);
@@ -104,19 +107,16 @@ export class BigGraph {
   drag(event) {
     if (this.byMap(event)) return;
     const start = [event.clientX - this.left, event.clientY - this.top];
-    let moved = false;
-    const ending = new AbortController();
-    addEventListener("pointermove", (now) => {
-      moved ||= Math.hypot(now.clientX - event.clientX, now.clientY - event.clientY) > 4;
-      if (!moved) return;
-      [this.left, this.top] = [now.clientX - start[0], now.clientY - start[1]];
-      this.later();
-    }, { signal: ending.signal });
-    addEventListener("pointerup", () => {
-      ending.abort();
-      const step = !moved && this.at(event);
-      if (step?.href) location.hash = step.href;
-    }, { signal: ending.signal });
+    drag(event, {
+      moved: (now) => {
+        [this.left, this.top] = [now.clientX - start[0], now.clientY - start[1]];
+        this.later();
+      },
+      clicked: () => {
+        const step = this.at(event);
+        if (step?.href) location.hash = step.href;
+      },
+    });
   }
 
   /** Bring what was clicked on the map into the middle, and follow the pointer. Returns whether it was on the map. */
@@ -130,9 +130,7 @@ export class BigGraph {
       return true;
     };
     if (!middle(event)) return false;
-    const ending = new AbortController();
-    addEventListener("pointermove", middle, { signal: ending.signal });
-    addEventListener("pointerup", () => ending.abort(), { signal: ending.signal });
+    drag(event, { moved: middle });
     return true;
   }
 

@@ -1,6 +1,7 @@
 // The runs of the last 24 hours as bars, one line for each DAG. Zoom by buttons, move by dragging, filter by name.
 
 import { h, s } from "../dom.js";
+import { drag } from "../drag.js";
 import { fitted, pageRoom } from "../fit.js";
 import { runPlace } from "./runs.js";
 import { words } from "../status.js";
@@ -112,13 +113,9 @@ export class Day {
     const [all, names] = pageRoom();
     const width = event.currentTarget.clientWidth * (1 - names / all);
     const [start, back] = [event.clientX, this.back];
-    const ending = new AbortController();
-    const moved = (now) => {
+    drag(event, { moved: (now) => {
       this.back = back;
       this.move(((now.clientX - start) / width) * this.hours);
-    };
-    // A click on a bar must stay a click: only a real movement moves the chart.
-    addEventListener("pointermove", (now) => Math.abs(now.clientX - start) > 4 && moved(now), { signal: ending.signal });
-    addEventListener("pointerup", () => ending.abort(), { signal: ending.signal });
+    } });
   }
 }
