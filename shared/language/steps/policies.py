@@ -63,6 +63,8 @@ def _exit_codes(fields: Fields, error: str) -> tuple[int, ...]:
 
 
 def _code(value: Any) -> int | None:
+    if isinstance(value, NumericText):
+        value = value.number
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float) and value == value // 1 and abs(value) < 2**31:

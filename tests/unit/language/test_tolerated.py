@@ -169,3 +169,14 @@ def test_a_command_in_log_dir_is_ignored_with_a_warning() -> None:
 )
 def test_an_invalid_pattern_warns_and_never_matches(text: str) -> None:
     assert warnings_of(text) == ["the pattern re:[ is invalid and never matches: missing ]: ["]
+
+
+@pytest.mark.parametrize(("text", "code"), [("1_0", 10), ("010", 8), ('"010"', 10)])
+def test_an_exit_code_is_read_like_any_other_number(text: str, code: int) -> None:
+    policies = f"continueOn: {{exitCode: {text}}}, retryPolicy: {{limit: 1, intervalSec: 0, exitCode: [{text}]}}"
+
+    step = load(f"steps: [{{command: a, {policies}}}]", file_name="x").documents[0].steps[0]
+
+    assert step.continue_on.exit_code == (code,)
+    assert step.retry_policy is not None
+    assert step.retry_policy.exit_code == (code,)
