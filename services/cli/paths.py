@@ -29,12 +29,12 @@ def read_text(file: Path) -> str:
 
 
 def is_file(path: Path) -> bool:
-    """Return whether a file is there and can be seen.
+    """Return whether a file is there and can be seen. A pipe counts: ``/dev/stdin``, or a shell's ``<(command)``.
 
     ``Path.is_file`` raises if the name is too long or a folder on the way may not be entered.
     """
     try:
-        return path.is_file()
+        return path.is_file() or path.is_fifo()
     except OSError:
         return False
 

@@ -1,4 +1,8 @@
-"""Names that no file can have are answered like those of files that are not there."""
+"""Names that no file can have are answered like those of files that are not there, and a pipe is read like a file."""
+
+import os
+import threading
+from pathlib import Path
 
 import click
 import pytest
@@ -26,3 +30,15 @@ def test_a_name_that_is_too_long_for_a_file_is_answered_with_a_message(
 
 def test_a_name_that_is_too_long_for_a_file_is_that_of_a_dag_on_the_server() -> None:
     assert request_of(TOO_LONG, "", "", "")[0] == f"/dags/{TOO_LONG}"
+
+
+def test_a_pipe_is_read_like_a_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "piped"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=("steps: [echo a]\n",), daemon=True)
+    writer.start()
+
+    where, body = request_of(str(pipe), "", "", "")
+
+    assert (where, body["name"], body["spec"]) == ("/dag-runs", "piped", "steps: [echo a]\n")
+    writer.join()
