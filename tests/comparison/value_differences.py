@@ -18,8 +18,8 @@ VALUE_DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "values",
-        "A plain `010` is 8, `null` is the text `<nil>`, and `$$` is empty.",
-        "`010` and `$$` stay as written, and `null` is empty.",
+        "A plain `010` is 8, `1_000` is 1000, `null` is the text `<nil>`, and `$$` is empty.",
+        "`010`, `1_000` and `$$` stay as written, and `null` is empty.",
         "Nobody means 8 or `<nil>`.",
         "plain-scalars",
         _LOGS,
@@ -31,6 +31,18 @@ VALUE_DIFFERENCES: Sequence[Difference] = (
         "The next step must be able to read the value.",
         "json-values",
         _LOGS,
+    ),
+    Difference(
+        "values",
+        "In the JSON of `DAG_PARAMS_JSON` and of a summary of sub-runs, `&`, `<` and `>` are `\\u0026` and the like.",
+        "They stay as they are.",
+        "It is the same JSON, and a person or `grep` can read it.",
+    ),
+    Difference(
+        "values",
+        "Back quotes in a command run also between single quotes, as in ``echo 'select `id`'``.",
+        "They stay text there, as in a shell.",
+        "That is what single quotes are for.",
     ),
     Difference(
         "values",
