@@ -44,7 +44,7 @@ _FAILURES: Mapping[int, str] = {
     428: "the header If-Match is required",
     429: "too many failed logins, or wrong tokens, from this address",
     502: "the remote node cannot be reached",
-    503: "the database or the broker is away; with the detail outcome: unknown, a write may still be carried out",
+    503: "the database or the broker is down; with the detail outcome: unknown, a write may still be carried out",
 }
 
 

@@ -140,7 +140,7 @@ def test_a_stream_goes_on_after_the_database_was_away(
 
         stack.reader.dispose()
         event.listen(stack.reader, "do_connect", _away)
-        assert next(stream) == b": the database is away\n\n"
+        assert next(stream) == b": the database is down\n\n"
         event.remove(stack.reader, "do_connect", _away)
         row = {"node": None, "was": "", "became": "running", "why": "", "by": "", "txid": 7, "pos": 1}
         stack.add("transitions", run_key=key, seq=1, at=NOW, **row)
@@ -164,7 +164,7 @@ def test_a_stream_whose_time_is_over_ends_when_the_database_is_back(
         stack.reader.dispose()
         event.listen(stack.reader, "do_connect", _away)
         for now in (59.0, 61.0, 120.0):  # noqa: B007 - the clock
-            assert next(stream, None) == b": the database is away\n\n"
+            assert next(stream, None) == b": the database is down\n\n"
         event.remove(stack.reader, "do_connect", _away)
         row = {"node": None, "was": "", "became": "running", "why": "", "by": "", "txid": 7, "pos": 1}
         stack.add("transitions", run_key=key, seq=1, at=NOW, **row)

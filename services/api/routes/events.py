@@ -2,7 +2,7 @@
 
 A client gets every event exactly once: the stream reads the database from the client's ``Last-Event-ID`` on.
 A stream ends after a minute, or a few seconds after its client would not be admitted any more; clients reconnect and
-continue. While the database is away it stays open, also beyond its minute. If a run has ended and the client has all
+continue. While the database is down it stays open, also beyond its minute. If a run has ended and the client has all
 its events, the response is 204, so that browsers do not reconnect.
 """
 
@@ -68,7 +68,7 @@ def all_events(call: Call, query: EventsQuery) -> ApiResponse:
     """Stream the transitions of all runs as Server-Sent Events.
 
     Without ``Last-Event-ID``, the stream begins with the first transition after the request. A 503, such as while the
-    database is away, ends an ``EventSource`` of a browser for good: make another one, with ``lastEventId`` in the URL.
+    database is down, ends an ``EventSource`` of a browser for good: make another one, with ``lastEventId`` in the URL.
     """
     given = call.headers.get("Last-Event-ID") or query.last_event_id
     after = _place(given) if given else None
@@ -158,7 +158,7 @@ class _Stream:
                 # browser never asks again after one: the stream outlives its minute until the next read.
                 if time.monotonic() - last_sent > _PING_S:
                     last_sent = time.monotonic()
-                    yield b": the database is away\n\n"
+                    yield b": the database is down\n\n"
             except Problem:
                 return
             self._follower.wait(_PING_S)

@@ -75,7 +75,7 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
         # Waitress answers 400 and closes the connection.
         if self.chunked and "CONTENT_LENGTH" in self.headers:
             raise ParsingError("Content-Length and Transfer-Encoding must not be used together")
-        # Waitress leaves the header in place, and would take the chunks for the next request.
+        # Waitress ignores this header of an HTTP 1.0 request, and would take the chunks for the next request.
         if "TRANSFER_ENCODING" in self.headers:
             raise ParsingError("A request of HTTP 1.0 must not have Transfer-Encoding")
 
