@@ -1,5 +1,7 @@
 """A task counts as lost only some time after its broker queue was seen empty."""
 
+from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -19,10 +21,10 @@ def at(seconds: float) -> datetime:
 
 
 @pytest.fixture
-def transport() -> EmbeddedTransport:
-    transport = EmbeddedTransport(None)
-    transport.declare([ANY])
-    return transport
+def transport() -> Iterator[EmbeddedTransport]:
+    with closing(EmbeddedTransport(None)) as opened:
+        opened.declare([ANY])
+        yield opened
 
 
 def test_a_task_sent_long_before_its_broker_queue_was_seen_empty_is_lost(transport: EmbeddedTransport) -> None:

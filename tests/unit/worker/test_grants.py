@@ -1,5 +1,6 @@
 """A worker asks whether it may begin an attempt, and something else happens meanwhile."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,22 +18,22 @@ from shared.transport.embedded.transport import EmbeddedTransport
 def test_an_attempt_that_is_granted_and_stopped_at_once_does_not_begin(
     tmp_path: Path, kind: StopKind, answer: Answer
 ) -> None:
-    transport = EmbeddedTransport(None)
-    transport.declare([EVENTS])
-    grants, stop = Grants(Reporter(transport, tmp_path, lambda _token: None)), StopRequest()
+    with closing(EmbeddedTransport(None)) as transport:
+        transport.declare([EVENTS])
+        grants, stop = Grants(Reporter(transport, tmp_path, lambda _token: None)), StopRequest()
 
-    def request(waited_s: float) -> AttemptRequested:
-        grants.granted("t")
-        stop.request(kind)
-        return AttemptRequested(
-            token="t",
-            run_key="r",
-            node=0,
-            worker_id="w",
-            incarnation="i",
-            at=utc_now(),
-            doubt=Doubt.OLD,
-            waited_s=waited_s,
-        )
+        def request(waited_s: float) -> AttemptRequested:
+            grants.granted("t")
+            stop.request(kind)
+            return AttemptRequested(
+                token="t",
+                run_key="r",
+                node=0,
+                worker_id="w",
+                incarnation="i",
+                at=utc_now(),
+                doubt=Doubt.OLD,
+                waited_s=waited_s,
+            )
 
-    assert grants.ask("t", stop, request, EVENTS) is answer
+        assert grants.ask("t", stop, request, EVENTS) is answer

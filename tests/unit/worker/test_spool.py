@@ -5,6 +5,8 @@ import json
 import os
 import stat
 import threading
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -20,35 +22,45 @@ from shared.transport.embedded.transport import EmbeddedTransport
 from tests.harness.eventually import PATIENCE_S, eventually
 
 
-def test_the_attempts_in_the_spool_are_known_before_it_is_sent(tmp_path: Path) -> None:
+@pytest.fixture
+def transport() -> Iterator[EmbeddedTransport]:
+    with closing(EmbeddedTransport(None)) as opened:
+        yield opened
+
+
+def test_the_attempts_in_the_spool_are_known_before_it_is_sent(transport: EmbeddedTransport, tmp_path: Path) -> None:
     (tmp_path / "run:1:0.json").write_text("{}")
     (tmp_path / "run:1:1.bad").write_text("{}")
     (tmp_path / "run:1:2.part").write_text("{}")
 
-    assert Reporter(EmbeddedTransport(None), tmp_path, lambda _token: None).spooled_tokens() == ["run:1:0"]
-    assert Reporter(EmbeddedTransport(None), tmp_path / "none", lambda _token: None).spooled_tokens() == []
+    assert Reporter(transport, tmp_path, lambda _token: None).spooled_tokens() == ["run:1:0"]
+    assert Reporter(transport, tmp_path / "none", lambda _token: None).spooled_tokens() == []
 
 
-def test_a_report_that_a_crash_left_half_written_is_removed(tmp_path: Path) -> None:
+def test_a_report_that_a_crash_left_half_written_is_removed(transport: EmbeddedTransport, tmp_path: Path) -> None:
     (tmp_path / "token.part").write_text("{")
-    reporter = Reporter(EmbeddedTransport(None), tmp_path, lambda _token: None)
+    reporter = Reporter(transport, tmp_path, lambda _token: None)
     reporter.start()
     reporter.stop()
 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_cannot_be_removed_of_a_crash_does_not_keep_a_worker_from_its_start(tmp_path: Path) -> None:
+def test_what_cannot_be_removed_of_a_crash_does_not_keep_a_worker_from_its_start(
+    transport: EmbeddedTransport, tmp_path: Path
+) -> None:
     (tmp_path / "token.part").mkdir()
-    reporter = Reporter(EmbeddedTransport(None), tmp_path, lambda _token: None)
+    reporter = Reporter(transport, tmp_path, lambda _token: None)
     reporter.start()
     reporter.stop()
 
 
-def test_the_attempt_of_an_unreadable_report_is_not_claimed_for_ever(tmp_path: Path) -> None:
+def test_the_attempt_of_an_unreadable_report_is_not_claimed_for_ever(
+    transport: EmbeddedTransport, tmp_path: Path
+) -> None:
     (tmp_path / "token.json").write_text("not a report\n")
     let_go: list[str] = []
-    reporter = Reporter(EmbeddedTransport(None), tmp_path, let_go.append)
+    reporter = Reporter(transport, tmp_path, let_go.append)
     reporter.start()
 
     eventually(lambda: let_go == ["token"])
@@ -57,9 +69,9 @@ def test_the_attempt_of_an_unreadable_report_is_not_claimed_for_ever(tmp_path: P
 
 
 @pytest.mark.parametrize("text", ["7", '{"route": []}', '{"route": "dagway.logs", "body": 7}'])
-def test_a_line_that_is_no_report_is_unreadable(tmp_path: Path, text: str) -> None:
+def test_a_line_that_is_no_report_is_unreadable(transport: EmbeddedTransport, tmp_path: Path, text: str) -> None:
     (tmp_path / "token.json").write_text(f"{text}\n")
-    reporter = Reporter(EmbeddedTransport(None), tmp_path, lambda _token: None)
+    reporter = Reporter(transport, tmp_path, lambda _token: None)
     reporter.start()
 
     eventually(lambda: [path.name for path in tmp_path.iterdir()] == ["token.bad"])
@@ -67,14 +79,14 @@ def test_a_line_that_is_no_report_is_unreadable(tmp_path: Path, text: str) -> No
 
 
 def test_a_disk_that_fails_is_no_bug_for_which_the_worker_ends(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    transport: EmbeddedTransport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     (tmp_path / "token.json").write_text("not a report\n")
     let_go: list[str] = []
-    reporter = Reporter(EmbeddedTransport(None), tmp_path, let_go.append)
+    reporter = Reporter(transport, tmp_path, let_go.append)
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", refuse)
         reporter.start()
@@ -84,11 +96,10 @@ def test_a_disk_that_fails_is_no_bug_for_which_the_worker_ends(
     reporter.stop()
 
 
-def test_a_report_that_the_broker_does_not_take_holds_up_no_other(tmp_path: Path) -> None:
+def test_a_report_that_the_broker_does_not_take_holds_up_no_other(transport: EmbeddedTransport, tmp_path: Path) -> None:
     def spool(token: str, queue: BrokerQueue) -> None:
         (tmp_path / f"{token}.json").write_text(json.dumps({"route": queue.name, "id": token, "body": "{}"}) + "\n")
 
-    transport = EmbeddedTransport(None)
     transport.declare([EVENTS])
     spool("first", LOGS)
     spool("second", EVENTS)
@@ -107,8 +118,9 @@ def _last_report() -> AttemptGivenUp:
     return AttemptGivenUp(token="run:1:0", run_key="run", node=0, worker_id="w", incarnation="1", at=utc_now())
 
 
-def test_the_last_report_is_confirmed_or_else_spooled_with_its_trace(tmp_path: Path) -> None:
-    transport = EmbeddedTransport(None)
+def test_the_last_report_is_confirmed_or_else_spooled_with_its_trace(
+    transport: EmbeddedTransport, tmp_path: Path
+) -> None:
     delivered: list[str] = []
     reporter = Reporter(transport, tmp_path, delivered.append)
     span = SpanContext.named("run")
@@ -127,7 +139,7 @@ def test_the_last_report_is_confirmed_or_else_spooled_with_its_trace(tmp_path: P
 
 
 def test_a_spooled_report_is_on_the_disk_before_it_has_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    transport: EmbeddedTransport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[str] = []
     fsync, rename = os.fsync, Path.rename
@@ -142,17 +154,19 @@ def test_a_spooled_report_is_on_the_disk_before_it_has_its_name(
 
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(Path, "rename", renamed)
-    reporter = Reporter(EmbeddedTransport(None), tmp_path, lambda _token: None)
+    reporter = Reporter(transport, tmp_path, lambda _token: None)
 
     assert reporter.finish(_last_report(), EVENTS).result(PATIENCE_S) is False
     assert done == ["synced the file", "renamed the file", "synced the folder"]
 
 
-def test_a_last_report_that_no_thread_can_spool_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_last_report_that_no_thread_can_spool_is_an_error(
+    transport: EmbeddedTransport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def none_left(_thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    reporter = Reporter(EmbeddedTransport(None), tmp_path, lambda _token: None)
+    reporter = Reporter(transport, tmp_path, lambda _token: None)
     monkeypatch.setattr(threading.Thread, "start", none_left)
 
     with pytest.raises(RuntimeError, match="new thread"):
@@ -160,12 +174,11 @@ def test_a_last_report_that_no_thread_can_spool_is_an_error(tmp_path: Path, monk
 
 
 def test_a_last_report_that_neither_the_broker_nor_the_disk_takes_waits_for_the_first_that_does(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    transport: EmbeddedTransport, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def waits() -> int:
         return [record.message for record in caplog.records].count("report.waits")
 
-    transport = EmbeddedTransport(None)
     reporter = Reporter(transport, tmp_path / "spool", lambda _token: None)
     first = reporter.finish(_last_report(), EVENTS)
     eventually(lambda: waits() == 1)
@@ -181,10 +194,10 @@ def test_a_last_report_that_neither_the_broker_nor_the_disk_takes_waits_for_the_
 
 
 def test_a_last_report_that_neither_the_broker_nor_the_disk_takes_is_an_error_when_the_worker_stops(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    transport: EmbeddedTransport, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "spool").write_text("not a folder")
-    reporter = Reporter(EmbeddedTransport(None), tmp_path / "spool", lambda _token: None)
+    reporter = Reporter(transport, tmp_path / "spool", lambda _token: None)
     reported = reporter.finish(_last_report(), EVENTS)
     eventually(lambda: "report.waits" in [record.message for record in caplog.records])
     reporter.stop()
@@ -194,9 +207,8 @@ def test_a_last_report_that_neither_the_broker_nor_the_disk_takes_is_an_error_wh
 
 
 def test_what_the_disk_has_taken_of_a_report_is_sent_before_the_rest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    transport: EmbeddedTransport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    transport = EmbeddedTransport(None)
     transport.declare([EVENTS])
     with SpoolFile(tmp_path / "token.json", (Outgoing(EVENTS, b"{}", name) for name in "abc")) as file:
         taken = iter([True, False])
@@ -217,13 +229,13 @@ def test_what_the_disk_has_taken_of_a_report_is_sent_before_the_rest(
 
 
 def test_a_spool_that_cannot_be_listed_is_no_bug_for_which_the_worker_ends(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    transport: EmbeddedTransport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
     died = threading.Event()
-    reporter = Reporter(EmbeddedTransport(None), tmp_path, lambda _token: None, died.set)
+    reporter = Reporter(transport, tmp_path, lambda _token: None, died.set)
     reporter.start()
     monkeypatch.setattr(Path, "glob", refuse)
     assert reporter.finish(_last_report(), EVENTS).result(PATIENCE_S) is False
