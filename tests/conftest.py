@@ -88,11 +88,15 @@ def _no_settings_of_the_developers() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _log_level_of_no_other_test() -> Iterator[None]:
-    """A command that a test runs in its own process sets the level of the log."""
-    level = logging.root.level
+def _logging_of_no_other_test() -> Iterator[None]:
+    """What a test runs in its own process may call ``set_up_logging``, as each command does."""
+    handlers = logging.root.handlers[:]
+    chatty = ("alembic", "pika", "sqlalchemy", "waitress", "waitress.queue")
+    levels = {logger: logger.level for logger in (logging.root, *map(logging.getLogger, chatty))}
     yield
-    logging.root.setLevel(level)
+    logging.root.handlers[:] = handlers
+    for logger, level in levels.items():
+        logger.setLevel(level)
 
 
 @pytest.fixture(autouse=True)

@@ -12,18 +12,12 @@ from shared.tracing import SpanContext, begin, here, within
 
 
 def test_log_lines_have_the_bound_fields_only_inside_the_block(capsys: pytest.CaptureFixture[str]) -> None:
-    root = logging.getLogger()
-    before, level = root.handlers[:], root.level
-    try:
-        set_up_logging("info", "json", "api")
-        with bound(run_id="r1", token="t"):
-            with bound(token="u"):
-                logging.info("inner")  # noqa: LOG015 - the root logger is what was set up
-            logging.info("outer", extra={"run_id": "its own"})  # noqa: LOG015
-        logging.info("after")  # noqa: LOG015
-    finally:
-        root.handlers[:] = before
-        root.setLevel(level)
+    set_up_logging("info", "json", "api")
+    with bound(run_id="r1", token="t"):
+        with bound(token="u"):
+            logging.info("inner")  # noqa: LOG015 - the root logger is what was set up
+        logging.info("outer", extra={"run_id": "its own"})  # noqa: LOG015
+    logging.info("after")  # noqa: LOG015
 
     inner, outer, after = map(json.loads, capsys.readouterr().err.splitlines())
     assert (inner["run_id"], inner["token"], inner["service"]) == ("r1", "u", "api")
@@ -40,22 +34,15 @@ def test_a_thread_keeps_its_bound_fields_until_they_are_replaced() -> None:
 
 
 def test_what_is_logged_within_a_trace_names_it(capsys: pytest.CaptureFixture[str]) -> None:
-    root = logging.getLogger()
-    before, level = root.handlers[:], root.level
-
     def speak() -> SpanContext | None:
         with within(SpanContext("a" * 32, "b" * 16)):
             logging.info("inner")  # noqa: LOG015
         logging.info("after")  # noqa: LOG015
         return here()
 
-    try:
-        set_up_logging("info", "json", "worker")
-        # As a new thread has it: other tests' requests were answered on this one.
-        left = Context().run(speak)
-    finally:
-        root.handlers[:] = before
-        root.setLevel(level)
+    set_up_logging("info", "json", "worker")
+    # As a new thread has it: other tests' requests were answered on this one.
+    left = Context().run(speak)
 
     inner, after = map(json.loads, capsys.readouterr().err.splitlines())
     assert inner["trace_id"] == "a" * 32

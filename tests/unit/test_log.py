@@ -3,8 +3,6 @@
 import json
 import logging
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Literal
 
 import pytest
@@ -28,23 +26,6 @@ FORGED = {
 }
 
 
-@contextmanager
-def _logging_kept() -> Iterator[logging.Logger]:
-    """Give the root logger its handlers back, and it and all others their levels."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    levels = {
-        name: logging.getLogger(name).level for name in ("alembic", "pika", "sqlalchemy", "waitress", "waitress.queue")
-    }
-    try:
-        yield root
-    finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)
-        for name, before in levels.items():
-            logging.getLogger(name).setLevel(before)
-
-
 @pytest.mark.parametrize("style", ["text", "json"])
 @pytest.mark.parametrize("name", FORGED)
 def test_no_value_forges_a_line_or_acts_on_a_terminal(
@@ -52,9 +33,8 @@ def test_no_value_forges_a_line_or_acts_on_a_terminal(
 ) -> None:
     written = _Lines()
     monkeypatch.setattr(sys, "stderr", written)
-    with _logging_kept() as root:
-        set_up_logging("info", style, "api")
-        [handler] = root.handlers
+    set_up_logging("info", style, "api")
+    [handler] = logging.root.handlers
     try:
         raise ValueError(FORGED[name])
     except ValueError:
@@ -87,12 +67,11 @@ def test_passwords_in_urls_are_masked_wherever_they_are_in_a_line(
         "postgresql+psycopg2://bob:hidden@h,i/db",
         "http://api:8080/v2 of ann@h",
     )
-    with _logging_kept():
-        set_up_logging("info", style, "api")
-        try:
-            raise ValueError(urls[0])
-        except ValueError:
-            logging.getLogger("a.library").warning("no answer from %s", urls[1], exc_info=True, extra={"next": urls[2]})
+    set_up_logging("info", style, "api")
+    try:
+        raise ValueError(urls[0])
+    except ValueError:
+        logging.getLogger("a.library").warning("no answer from %s", urls[1], exc_info=True, extra={"next": urls[2]})
 
     assert "hid" not in written.text
     for shown in ("amqp://ann:***@broker:5672/v", "postgresql+psycopg2://bob:***@h,i/db", urls[2]):
@@ -107,9 +86,8 @@ def test_a_long_line_takes_no_longer_for_each_letter_than_a_short_one(
     written = _Lines()
     monkeypatch.setattr(sys, "stderr", written)
     text = repeated * 1_000_000
-    with _logging_kept():
-        set_up_logging("info", "text", "api")
-        logging.getLogger("tests").warning(text)
+    set_up_logging("info", "text", "api")
+    logging.getLogger("tests").warning(text)
 
     assert text in written.text
 
@@ -117,14 +95,13 @@ def test_a_long_line_takes_no_longer_for_each_letter_than_a_short_one(
 def test_requests_that_wait_for_a_thread_log_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     written = _Lines()
     monkeypatch.setattr(sys, "stderr", written)
-    with _logging_kept():
-        set_up_logging("debug", "text", "up")
+    set_up_logging("debug", "text", "up")
 
-        ThreadedTaskDispatcher().add_task("a request")  # there is no thread yet
+    ThreadedTaskDispatcher().add_task("a request")  # there is no thread yet
 
-        assert written.text == ""
-        logging.getLogger("waitress").warning("another warning")
-        assert "another warning" in written.text
+    assert written.text == ""
+    logging.getLogger("waitress").warning("another warning")
+    assert "another warning" in written.text
 
 
 class _Lines:
