@@ -19,6 +19,9 @@ from tests.harness.eventually import eventually
 from tests.harness.procs import DagwayProcess
 from tests.harness.servers import PostgresServer, RabbitServer
 
+# Tests share the server: what migrated another database may not have quite ended.
+_MIGRATES = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'dagway migrate'"
+
 
 class Unmigrated(Cluster):
     """A system whose database has users, created as by an administrator, but no tables."""
@@ -119,7 +122,7 @@ def test_up_can_be_ended_while_its_migration_waits(postgres_server: PostgresServ
             def migrates() -> bool:
                 # A transaction sees the activity of the moment in which it first looked.
                 cursor.execute("SELECT pg_stat_clear_snapshot()")
-                cursor.execute("SELECT 1 FROM pg_stat_activity WHERE application_name = 'dagway migrate'")
+                cursor.execute(_MIGRATES)
                 cursor.fetchall()
                 return cursor.rowcount > 0
 
