@@ -31,7 +31,7 @@ def size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setattr(masking, "_LONG_COMPARISONS", 2)
 
 
-_SAME_SIZE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+_SAME_SIZE = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 """The fixture has the same effect on each example."""
 
 
