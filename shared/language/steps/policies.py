@@ -1,5 +1,6 @@
 """Read ``continueOn``, ``retryPolicy`` and ``repeatPolicy``."""
 
+import re
 from typing import Any
 
 from shared.language.model import Condition, ContinueOn, RepeatMode, RepeatPolicy, RetryPolicy
@@ -9,6 +10,7 @@ from shared.language.yaml.reader import NumericText
 
 __all__ = ["read_continue_on", "read_repeat_policy", "read_retry_policy"]
 
+_CODE = re.compile(r"-?\d{1,11}")
 _CONTINUE_ON = Vocabulary("failure", "failed", "skipped", "exitCode", "output", "markSuccess")
 _RETRY = Vocabulary("limit", "intervalSec", "exitCode", "backoff", "maxIntervalSec")
 _REPEAT = Vocabulary("repeat", "condition", "expected", "exitCode", "intervalSec", "backoff", "maxIntervalSec", "limit")
@@ -69,8 +71,8 @@ def _code(value: Any) -> int | None:
         return None
     if isinstance(value, int | float) and value == value // 1 and abs(value) < 2**31:
         return int(value)
-    if isinstance(value, str) and value.strip().lstrip("-").isdecimal() and len(value) < 12:
-        return int(value)
+    if isinstance(value, str) and _CODE.fullmatch(text := value.strip()):
+        return int(text)
     return None
 
 

@@ -114,9 +114,9 @@ class Fields:
         elif isinstance(value, str) and expected in ("an integer", "a number"):
             if _EXPONENT.fullmatch(value):
                 hint = "write the number without an exponent"
-            elif _INTEGER.fullmatch(value.strip()):
+            elif _INTEGER.fullmatch(digits := value.strip()):
                 # A larger number is text, with quotes or without, as in Dagu.
-                hint = "remove the quotes" if abs(float(value)) <= _INT_LIMIT else "write a smaller number"
+                hint = "remove the quotes" if abs(float(digits)) <= _INT_LIMIT else "write a smaller number"
         self.error(name, f"expected {expected}, got {type_name(value)}{_shown(value)}", hint=hint)
 
     def text(self, name: str, *, strip: bool = True) -> str:

@@ -13,6 +13,8 @@ _DAG_ERRORS = [
     ("stepz: []", 'line 1, column 1: has invalid keys: stepz (did you mean "steps"?)'),
     ("timeoutSec: 1e3", "(write the number without an exponent)"),
     ('timeoutSec: "60"', "timeoutSec: expected a number, got string (value: 60) (remove the quotes)"),
+    # ``strip`` takes off more kinds of white space than ``int`` and ``float`` do.
+    ('timeoutSec: "60\\x1d"', "expected a number, got string (value: 60\x1d) (remove the quotes)"),
     ("timeoutSec: .nan", "timeoutSec must be a finite number (value: NaN)"),
     ("maxActiveRuns: -.inf", "maxActiveRuns must be a finite number (value: -Inf)"),
     *(
@@ -172,6 +174,7 @@ _STEP_ERRORS = [
     ("{command: a, continueOn: {failure: 'yes'}}", "continueOn.failure: expected boolean"),
     ("{command: a, continueOn: {fail: true}}", "has invalid keys: fail"),
     ("{command: a, continueOn: {exitCode: x}}", "continueOn.ExitCode must be an int or an array of ints"),
+    ("{command: a, continueOn: {exitCode: --4}}", "continueOn.ExitCode must be an int or an array of ints"),
     ("{command: a, continueOn: {output: 5}}", "continueOn.Output must be a string or an array of strings"),
     ("{command: a, retryPolicy: {limit: 1}}", "intervalSec is required when retryPolicy is specified"),
     ("{command: a, retryPolicy: {intervalSec: 1}}", "limit is required when retryPolicy is specified"),

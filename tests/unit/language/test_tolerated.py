@@ -171,7 +171,7 @@ def test_an_invalid_pattern_warns_and_never_matches(text: str) -> None:
     assert warnings_of(text) == ["the pattern re:[ is invalid and never matches: missing ]: ["]
 
 
-@pytest.mark.parametrize(("text", "code"), [("1_0", 10), ("010", 8), ('"010"', 10)])
+@pytest.mark.parametrize(("text", "code"), [("1_0", 10), ("010", 8), ('"010"', 10), ("4\x1d", 4)])
 def test_an_exit_code_is_read_like_any_other_number(text: str, code: int) -> None:
     policies = f"continueOn: {{exitCode: {text}}}, retryPolicy: {{limit: 1, intervalSec: 0, exitCode: [{text}]}}"
 
