@@ -1,5 +1,6 @@
 """Values from requests in commands of a shell are printed, never run."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,42 @@ def test_a_shell_that_another_program_starts_runs_nothing_either(rig: Rig, tmp_p
     assert not (tmp_path / "run").exists()
 
 
+NIX_SHELL = r"""#!/bin/sh
+# Runs the file that comes last by what -i names in it, as nix-shell does.
+for file; do :; done
+exec $(sed -n 's/^#! *nix-shell .*-i \([a-z0-9]*\).*/\1/p' "$file") "$file"
+"""
+
+
+@pytest.mark.parametrize(
+    ("reader", "text"), [("bash", 'printf "%s\n" "${P}"'), ("python3", 'print("""${P}""")')], ids=["bash", "python"]
+)
+@pytest.mark.parametrize("starter", ["/usr/bin/env nix-shell", "{}/nix-shell"], ids=["env", "path"])
+def test_a_script_that_nix_shell_starts_is_a_text_for_the_program_that_it_names(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, starter: str, reader: str, text: str
+) -> None:
+    _program(tmp_path / "nix-shell", NIX_SHELL)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    value = f"$(touch {tmp_path}/run)"
+    script = f"#!{starter.format(tmp_path)}\n#! nix-shell -i {reader} -p {reader}\n{text}"
+
+    assert written(rig, Step(name="s", script=script), value) == f"{value}\n"
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_package_with_the_name_of_a_shell_makes_no_shell_of_python(rig: Rig, tmp_path: Path) -> None:
+    _program(tmp_path / "uv", '#!/bin/sh\nshift 3\nexec "$@"\n')
+    argv = (f"{tmp_path}/uv", "run", "--with", "sh", "python3")
+    step = Step(name="s", commands=(StepCommand(text="", argv=argv),), script='print("""${P}""")')
+
+    assert written(rig, step, "a $(b)") == "a $(b)\n"
+
+
+def _program(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o755)
+
+
 WITHOUT_VARIABLES = ("env", "-i", "PATH=/usr/bin:/bin", "bash")
 
 
@@ -227,10 +264,8 @@ def test_a_shell_without_our_variables_gets_the_value_too(rig: Rig, tmp_path: Pa
 
 def test_a_value_is_no_text_for_a_shell_that_reads_the_words_of_the_shell(rig: Rig, tmp_path: Path) -> None:
     """As ssh does: it joins its words to a text for the shell of the other host."""
-    ssh = tmp_path / "ssh"
-    ssh.write_text('#!/bin/sh\nexec env -i sh -c "$*"\n')
-    ssh.chmod(0o755)
-    step = Step(name="s", shell=(str(ssh), "bash"), commands=(StepCommand(text='echo "got ${P}"'),))
+    _program(tmp_path / "ssh", '#!/bin/sh\nexec env -i sh -c "$*"\n')
+    step = Step(name="s", shell=(f"{tmp_path}/ssh", "bash"), commands=(StepCommand(text='echo "got ${P}"'),))
 
     written(rig, step, f"$(touch {tmp_path}/run)")
 

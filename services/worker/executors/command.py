@@ -16,6 +16,7 @@ from services.worker.process.outcome import ProcessExit, Result
 from services.worker.process.shells import (
     DIRECT,
     effective_shell,
+    interpreter_words,
     is_powershell,
     is_read_by_posix,
     needs_assignments,
@@ -102,7 +103,7 @@ def _reader(job: Job) -> Sequence[str]:
     """Return the argument vector of the program that interprets the script."""
     if job.step.commands:
         return job.step.commands[0].argv or ("",)
-    return _interpreter(job).split() or _shell(job)
+    return interpreter_words(_interpreter(job), job.step.script) or _shell(job)
 
 
 def _interpreter(job: Job) -> str:

@@ -1,8 +1,10 @@
 """Choose the shell that runs a text, and build its argument vector."""
 
 import os
+import re
 import shutil
 from collections.abc import Sequence
+from itertools import pairwise
 
 from shared.language.expansion.expand import Scope, expand
 
@@ -11,6 +13,7 @@ __all__ = [
     "condition_shell",
     "default_shell",
     "effective_shell",
+    "interpreter_words",
     "is_posix",
     "is_powershell",
     "is_read_by_posix",
@@ -26,6 +29,10 @@ _POWERSHELL = frozenset({"pwsh", "powershell"})
 _READ_TWICE = frozenset({"ssh", "autossh", "mosh", "rsh", "pdsh", "dsh", "clush", "tsh", "watch", "parallel", "sem"})
 """Programs that join their words to a text, which one more shell reads."""
 _TEXT_FOLLOWS = frozenset({"-c", "-command"})
+_NIX_SHELL = "nix-shell"
+_NIX_OPTIONS = re.compile(r"^#!\s*nix-shell\s(.*)", re.MULTILINE)
+_PACKAGE_FOLLOWS = "--with"
+"""An option of uv."""
 
 
 def default_shell() -> tuple[str, ...]:
@@ -67,9 +74,25 @@ def is_posix(shell: Sequence[str]) -> bool:
 def is_read_by_posix(words: Sequence[str]) -> bool:
     """Whether a shell that knows the quoting rules of sh reads the text that these words are given.
 
-    It need not be the first word: ``timeout 5 bash -c``, ``#!/usr/bin/env bash``. nix-shell starts bash.
+    It need not be the first word: ``timeout 5 bash -c``, ``#!/usr/bin/env bash``. nix-shell starts what ``-i`` names,
+    else bash.
     """
-    return any(is_posix((word,)) for word in words) or _program(words) == "nix-shell"
+    programs = [_program((word.strip("\"'"),)) for word in words]
+    if _NIX_SHELL in programs:
+        options = programs[programs.index(_NIX_SHELL) :]
+        return (["bash"] + [program for option, program in pairwise(options) if option == "-i"])[-1] in _POSIX
+    return any(program in _POSIX for before, program in pairwise(["", *programs]) if before != _PACKAGE_FOLLOWS)
+
+
+def interpreter_words(line: str, script: str) -> list[str]:
+    """Return the words of an interpreter line, after its ``#!``, with what ``script`` itself adds to them.
+
+    nix-shell takes further options from all lines that begin with ``#! nix-shell``.
+    """
+    words = line.split()
+    if _NIX_SHELL in (_program((word,)) for word in words):
+        words += " ".join(_NIX_OPTIONS.findall(script)).split()
+    return words
 
 
 def needs_assignments(words: Sequence[str]) -> bool:
@@ -110,7 +133,7 @@ def _errexit(shell: Sequence[str], *, wanted: bool) -> list[str]:
 
 def shell_argv(shell: Sequence[str], text: str, *, errexit: bool, packages: Sequence[str] = ()) -> list[str]:
     """Return the argument vector that makes ``shell`` run ``text``."""
-    if _program(shell) == "nix-shell":
+    if _program(shell) == _NIX_SHELL:
         options = [part for package in packages for part in ("-p", package)]
         return [*shell, *options, "--run", text]
     if is_powershell(shell):
