@@ -39,9 +39,15 @@ class HeartbeatBuffer:
         self._lock = Lock()
 
     def hear(self, beat: Heartbeat, now: datetime) -> bool:
-        """Keep the heartbeat of a worker instead of its last one; return whether it has news, to record now."""
+        """Keep the heartbeat of a worker instead of its last one; return whether it has news, to record now.
+
+        One of a former process does not take the place of one of the running process, whose lease would end.
+        """
         worker_id = beat.worker_id
         with self._lock:
+            last = self._news.get(worker_id) or self._quiet.get(worker_id)
+            if last is not None and _sent_before(beat, last.heartbeat.incarnation, last.heartbeat.started_at):
+                return False
             received = ReceivedHeartbeat(beat, now)
             has_news = not _same(self._recorded.get(worker_id), beat)
             kept, other = (self._news, self._quiet) if has_news else (self._quiet, self._news)
@@ -126,11 +132,15 @@ def of_former_process(beat: Heartbeat, row: Mapping[str, Any] | None, now: datet
     """
     return (
         row is not None
-        and row["incarnation"] != beat.incarnation
-        and beat.at < row["started_at"]
+        and _sent_before(beat, row["incarnation"], row["started_at"])
         and row["state"] in {"live", "draining"}
         and row["lease_until"] >= now
     )
+
+
+def _sent_before(beat: Heartbeat, incarnation: str, started_at: datetime) -> bool:
+    """Whether another process than this one sent a heartbeat, before this one began."""
+    return beat.incarnation != incarnation and beat.at < started_at
 
 
 def _same(one: ReceivedHeartbeat | None, other: Heartbeat) -> bool:

@@ -100,6 +100,21 @@ def test_of_very_many_workers_those_that_were_killed_long_ago_are_forgotten() ->
     assert heard(one, beat(later + 1, worker_id="pod-7")) != [], "it was forgotten"
 
 
+def test_a_heartbeat_of_a_former_process_takes_the_place_of_none_of_the_running_one() -> None:
+    """Whoever has recorded many can send them all, one after each of the running process."""
+    one = HeartbeatBuffer()
+    running = {"incarnation": "j", "started_at": T0 + timedelta(seconds=10)}
+    heard(one, beat(11, **running))
+
+    one.hear(beat(12, **running), T0)
+    assert not one.hear(beat(8), T0)
+    assert quiet(one, "j") == [beat(12, **running)]
+
+    one.hear(beat(13, **running, tokens=("a",)), T0)
+    assert not one.hear(beat(9, stopped=True), T0)
+    assert [each.heartbeat for each in one.news()] == [beat(13, **running, tokens=("a",))]
+
+
 @pytest.mark.parametrize(
     ("beat_s", "changed", "late"),
     [
