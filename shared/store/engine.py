@@ -39,6 +39,7 @@ from shared.store.time_limits import LOCK_TIMEOUT_S, NO_LIMITS, TimeLimits
 from shared.store.workspace_scope import name_workspaces
 
 __all__ = [
+    "PERMISSION_DENIED",
     "for_update",
     "has_own_session",
     "insert_for",
@@ -70,8 +71,10 @@ _PASSING_SQLITE = frozenset(
 """Primary result codes of temporary conditions. SQLITE_ERROR is not temporary: it means that our SQL is wrong."""
 
 _LOCK_NOT_AVAILABLE = "55P03"
-_PASSING_POSTGRES = frozenset({"40001", "40P01", _LOCK_NOT_AVAILABLE})
-"""SQLSTATEs of temporary conditions: serialization failure, deadlock, lock not available."""
+PERMISSION_DENIED = "42501"
+_PASSING_POSTGRES = frozenset({"40001", "40P01", _LOCK_NOT_AVAILABLE, PERMISSION_DENIED})
+"""SQLSTATEs of temporary conditions: serialization failure, deadlock, lock not available, and rights that are missing
+until somebody grants them again: no message is to blame."""
 
 _READ_ONLY_TRANSACTION = "25006"
 _DISK_FULL = "53100"
@@ -282,8 +285,8 @@ def store_errors() -> Iterator[None]:
 
     Raises:
         RowsLocked: another transaction held a lock for too long: a retry may succeed.
-        StoreUnavailable: the database is unavailable, busy or deadlocked, or a time limit was reached: a retry
-            may succeed.
+        StoreUnavailable: the database is unavailable, busy or deadlocked, a time limit was reached, or the user lacks a
+            right: a retry may succeed.
         AlreadyExists: a row with the same key exists.
         InvariantBroken: a row violates another constraint, for instance NOT NULL or a foreign key.
     """

@@ -6,6 +6,8 @@ revision that fails changes nothing. Only ``migrate`` imports Alembic, because t
 
 import logging
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import (
@@ -27,7 +29,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from shared.errors import ConfigInvalid, StoreUnavailable
 from shared.private_files import private_file
 from shared.store.create_schema import create_tables
-from shared.store.engine import is_postgres, open_engine, store_errors
+from shared.store.engine import PERMISSION_DENIED, is_postgres, open_engine, store_errors
 from shared.store.migration_waits import waits_are_told
 from shared.store.tables import metadata
 from shared.store.time_limits import TimeLimits
@@ -62,8 +64,6 @@ _OTHERS_TURN_S = 3
 
 _LOCKED = frozenset({"55P03", "40P01"})
 """SQLSTATEs: no lock within ``_LOCK_WAIT_S``; a deadlock, for which Postgres ended this transaction."""
-
-_PERMISSION_DENIED = "42501"
 
 _HOW_TO = """the database user {user} lacks a privilege: {what}. Run this SQL as an administrator, then migrate again:
   CREATE ROLE dagway_scheduler NOLOGIN;
@@ -127,21 +127,28 @@ def migrate(url: str, *, scripts: Path = SCRIPTS, stop: threading.Event | None =
         private_file(path)
         event.listen(engine, "connect", _let_tables_be_rebuilt)
     try:
-        with store_errors(), engine.connect() as connection:
+        with store_errors(), _missing_rights_named(engine), engine.connect() as connection:
             if is_postgres(engine):
                 _require_utf8(connection)
                 return _migrate_postgres(connection, scripts, stop or threading.Event())
             return _migrate_sqlite(connection, scripts)
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _missing_rights_named(engine: Engine) -> Iterator[None]:
+    """Raise ``ConfigInvalid``, with what to do, if the block raises because the database user lacks a privilege."""
+    try:
+        yield
     except exc.ProgrammingError as error:
-        if getattr(error.orig, "pgcode", None) != _PERMISSION_DENIED:
+        if getattr(error.orig, "pgcode", None) != PERMISSION_DENIED:
             raise
         what = str(error.orig).strip().splitlines()[0]
-        with store_errors(), engine.connect() as connection:
+        with engine.connect() as connection:
             owner = connection.exec_driver_sql(_OTHER_OWNER).scalar()
         how = _HOW_TO if owner is None else _NOT_OWNER
         raise ConfigInvalid(how.format(what=what, user=engine.url.username, owner=owner)) from error
-    finally:
-        engine.dispose()
 
 
 def _let_tables_be_rebuilt(connection: DBAPIConnection, _record: object) -> None:
@@ -254,7 +261,7 @@ def revision(connection: Connection) -> str | None:
         return connection.execute(select(_revision.c.version_num)).scalar()
     except exc.ProgrammingError as error:
         # The first migration grants the rights of schedulers and gateways long after it has made this table.
-        if getattr(error.orig, "pgcode", None) != _PERMISSION_DENIED:
+        if getattr(error.orig, "pgcode", None) != PERMISSION_DENIED:
             raise
         return None
 

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from services.scheduler.loops.audit_chain import AuditChain
 from shared.audit.chain import FIELDS
 from shared.clock import utc_now
-from shared.errors import ConfigInvalid
+from shared.errors import ConfigInvalid, StoreUnavailable
 from shared.store import tables as t
 from shared.store.checks.verify import verify
 from shared.store.engine import open_engine, transaction
@@ -82,7 +82,7 @@ def scheduler(migrated_url: str) -> Iterator[Engine]:
 
 
 def _refused(engine: Engine, statement: str) -> None:
-    with pytest.raises(DBAPIError, match=_DENIED), transaction(engine) as connection:
+    with pytest.raises(StoreUnavailable, match=_DENIED), transaction(engine) as connection:
         connection.exec_driver_sql(statement)
 
 

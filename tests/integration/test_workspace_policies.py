@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from sqlalchemy import JSON, Boolean, Column, Engine, LargeBinary, String, Table, insert, select, text
-from sqlalchemy.exc import DBAPIError
 
+from shared.errors import StoreUnavailable
 from shared.store import tables as t
 from shared.store.engine import one_statement, open_engine, transaction
 from shared.store.tables import UTCDateTime, metadata
@@ -201,7 +201,7 @@ def test_a_plan_that_was_kept_for_another_workspace_finds_nothing(gateway: Engin
 
 def test_the_gateways_user_cannot_switch_the_policies_off(gateway: Engine, rows: Rows) -> None:
     with (
-        pytest.raises(DBAPIError, match="would be affected by row-level security"),
+        pytest.raises(StoreUnavailable, match="would be affected by row-level security"),
         transaction(gateway) as connection,
     ):
         connection.exec_driver_sql("SET LOCAL row_security = off")
