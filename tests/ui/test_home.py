@@ -1,11 +1,13 @@
 """The overview and what waits, in a real browser."""
 
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Route, expect
 
+from shared.clock import utc_now
 from tests.harness.browser import PHONE, watched
 from tests.harness.cluster import Embedded
 from tests.ui.conftest import MOST_REQUESTS, Look, origin
@@ -32,7 +34,8 @@ def test_home_answers_the_nights_questions_at_once(look: Look, system: Embedded,
     hold = f"until test -e {tmp_path / 'open'}; do sleep 0.05; done"
     client.create("night-holds", f"steps: [{{name: s, lock: [night], command: '{hold}'}}]\n")
     client.create("night-gpu", "workerSelector: {gpu: 'yes'}\nsteps: [echo hi]\n")
-    client.create("night-fails", "schedule: '0 5 * * *'\nsteps: [{name: s, command: exit 3}]\n")
+    later = (utc_now() + timedelta(hours=12)).hour  # no fixed hour: at that hour it would fail once more
+    client.create("night-fails", f"schedule: 'CRON_TZ=UTC 0 {later} * * *'\nsteps: [{{name: s, command: exit 3}}]\n")
     client.create("night-asks", "steps: [{name: sign off, type: hitl}]\n")
     for name in ("night-fails", "night-asks", "night-holds"):
         client.start(name)
