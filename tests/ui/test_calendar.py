@@ -4,11 +4,18 @@ import re
 from calendar import monthrange
 from datetime import UTC, datetime, timedelta
 
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 
 from tests.harness.accessibility import barriers
 from tests.harness.cluster import Embedded
 from tests.ui.conftest import Look
+
+
+def coming_after(heading: Locator) -> datetime:
+    """Return the month after the present one, as the page sees it: the test's own clock may be in another already."""
+    expect(heading).to_have_text(re.compile(r"^\w+ \d{4}$"))
+    shown = datetime.strptime(heading.inner_text(), "%B %Y").replace(tzinfo=UTC)
+    return shown + timedelta(days=monthrange(shown.year, shown.month)[1])
 
 
 def test_days_show_what_fired_and_what_is_planned(look: Look, system: Embedded) -> None:
@@ -16,10 +23,7 @@ def test_days_show_what_fired_and_what_is_planned(look: Look, system: Embedded) 
     with look("#/dags/each-hour?tab=slots") as page:
         calendar = page.get_by_role("region", name="Calendar")
         heading = calendar.get_by_role("heading")
-        expect(heading).to_have_text(re.compile(r"^\w+ \d{4}$"))
-        # What the page takes for the present month: the test's own clock may be in another one already.
-        shown = datetime.strptime(heading.inner_text(), "%B %Y").replace(tzinfo=UTC)
-        coming = shown + timedelta(days=monthrange(shown.year, shown.month)[1])
+        coming = coming_after(heading)
         calendar.get_by_role("button", name="Next month").click()
         expect(heading).to_have_text(f"{coming:%B %Y}")
         expect(page).to_have_url(re.compile(f"month={coming:%Y-%m}"))
@@ -31,6 +35,7 @@ def test_days_show_what_fired_and_what_is_planned(look: Look, system: Embedded) 
         # The same month of all DAGs, of which there may be more.
         page.get_by_role("link", name="Calendar", exact=True).click()
         expect(page.get_by_role("heading", name="Calendar", exact=True)).to_be_visible()
+        coming = coming_after(heading)
         calendar.get_by_role("button", name="Next month").click()
         expect(heading).to_have_text(f"{coming:%B %Y}")
         expect(calendar.get_by_role("cell").filter(has_text=re.compile(r"\d+ planned")).first).to_be_visible()

@@ -34,7 +34,7 @@ def test_home_answers_the_nights_questions_at_once(look: Look, system: Embedded,
     hold = f"until test -e {tmp_path / 'open'}; do sleep 0.05; done"
     client.create("night-holds", f"steps: [{{name: s, lock: [night], command: '{hold}'}}]\n")
     client.create("night-gpu", "workerSelector: {gpu: 'yes'}\nsteps: [echo hi]\n")
-    later = (utc_now() + timedelta(hours=12)).hour  # no fixed hour: at that hour it would fail once more
+    later = (utc_now() + timedelta(hours=2)).hour  # no fixed hour: at that hour it would fail once more
     client.create("night-fails", f"schedule: 'CRON_TZ=UTC 0 {later} * * *'\nsteps: [{{name: s, command: exit 3}}]\n")
     client.create("night-asks", "steps: [{name: sign off, type: hitl}]\n")
     for name in ("night-fails", "night-asks", "night-holds"):
