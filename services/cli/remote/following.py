@@ -1,5 +1,6 @@
 """Follows one run until it ends, and shows it meanwhile."""
 
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -190,8 +191,9 @@ def end_with_result(gateway: Gateway, run: Run, *, quiet: bool, in_json: bool, s
 
 
 def _required_inputs(run: Run, name: str) -> str:
-    """Return the options for the inputs that an approval of this step must give."""
+    """Return the options for the inputs that an approval of this step must give, as a shell takes them."""
     steps = (node["step"] for node in run["nodes"])
     config: Run = next((step["executorConfig"]["config"] for step in steps if step["name"] == name), {})
     required = config.get("required") or []
-    return "".join(f" --input {each}=VALUE" for each in ([required] if isinstance(required, str) else required))
+    names = [required] if isinstance(required, str) else required
+    return "".join(f" --input {shlex.quote(f'{each}=VALUE')}" for each in names)

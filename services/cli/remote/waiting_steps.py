@@ -1,5 +1,6 @@
 """Finds the steps of a run that wait for approval, also those in its sub-runs."""
 
+import shlex
 from dataclasses import dataclass
 
 from services.cli.remote.gateway import Gateway
@@ -16,8 +17,8 @@ class WaitingStep:
     step: str
 
     def __str__(self) -> str:
-        """Return the arguments that name the step within its root run."""
-        return f"{self.step} --sub-run-id {self.sub_run_id}" if self.sub_run_id else self.step
+        """Return the arguments that name the step within its root run, as a shell takes them."""
+        return shlex.join((self.step, "--sub-run-id", self.sub_run_id) if self.sub_run_id else (self.step,))
 
 
 def waiting_steps(gateway: Gateway, name: str) -> list[WaitingStep]:

@@ -1,8 +1,10 @@
 """Following over a connection that breaks: events and log lines come once each, in order."""
 
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any, NoReturn, cast
 
 import pytest
@@ -169,6 +171,24 @@ def test_how_a_run_ended_is_told_over_an_outage_of_the_database(
     shown = capsys.readouterr()
     assert told in (shown.out + shown.err).splitlines()
     assert "connection lost, trying again: The database is unavailable" in shown.err
+
+
+def test_the_command_that_approves_can_be_pasted_into_a_shell(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The names of steps and of their inputs may hold any character."""
+    monkeypatch.setattr("services.cli.remote.following.print_run", lambda _run: None)
+    name, config = "it's; $(ok)", {"required": ["a b"]}
+    node = {"statusLabel": "waiting", "step": {"name": name, "executorConfig": {"config": config}}}
+    run = {"name": "w", "dagRunId": "r", "statusLabel": "waiting", "nodes": [node]}
+    approvals = {"approvals": [{"name": "w", "dagRunId": "r", "stepName": name}]}
+    gateway = SimpleNamespace(get=lambda *_path: approvals)
+
+    with pytest.raises(SystemExit):
+        end_with_result(cast(Gateway, gateway), run, quiet=False, in_json=False)
+
+    command = capsys.readouterr().err.partition("to go on: ")[2]
+    assert shlex.split(command) == ["dagway", "approve", "w", name, "--run-id", "r", "--input", "a b=VALUE"]
 
 
 def test_a_proxy_without_a_gateway_behind_it_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
