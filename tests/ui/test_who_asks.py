@@ -228,7 +228,7 @@ def test_an_outage_is_said_and_ends_by_itself(look: Look, system: Embedded) -> N
         expect(page.get_by_role("link", name="outage-2")).to_be_visible()
 
 
-def test_a_session_of_a_provider_that_has_ended_can_be_begun_anew(chromium: Browser, tmp_path: Path) -> None:
+def test_a_session_of_a_provider_can_be_begun_anew_also_by_somebody_else_in_another_tab(chromium: Browser, tmp_path: Path) -> None:
     system = Embedded(tmp_path)
     door = origin(system)
     with OidcProvider() as provider:
@@ -249,4 +249,14 @@ def test_a_session_of_a_provider_that_has_ended_can_be_begun_anew(chromium: Brow
             page.get_by_role("link", name="Queues", exact=True).click()
             expect(page.get_by_role("link", name="Queues", exact=True)).to_have_attribute("aria-current", "page")
             page.get_by_role("button", name="Log in").click()
+            expect(page.get_by_role("heading", name="Queues", exact=True)).to_be_visible()
+            expect(page.get_by_text("ann", exact=True)).to_be_visible()
+
+            provider.claims = {"sub": "u2", "preferred_username": "ben", "email": "ben@example.org"}
+            page.context.clear_cookies()
+            with page.context.new_page() as other:
+                other.goto(door)
+                expect(other.get_by_text("ben", exact=True)).to_be_visible()
+            page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+            expect(page.get_by_text("ben", exact=True)).to_be_visible()
             expect(page.get_by_role("heading", name="Queues", exact=True)).to_be_visible()

@@ -8,7 +8,7 @@ import { listen } from "./keyboard.js";
 import { watch } from "./notice.js";
 import { Page } from "./page.js";
 import { arrive, here } from "./router.js";
-import { asksWho, session } from "./session.js";
+import { asksWho, hasUsers, session } from "./session.js";
 import { draw, identify, main, open } from "./shell.js";
 import { access } from "./views/access.js";
 import { audit } from "./views/audit.js";
@@ -125,20 +125,23 @@ function tryAgain(error) {
 }
 
 function askWho(refused) {
-  known = false;
-  forgetApprovals();
-  // Who was refused did not log out, and may be back in a moment.
-  if (refused && session.user) setAside(session.user.username);
-  // Whoever was logged in is not any more.
-  Object.assign(session, { user: null, workspaces: [], absent: true });
-  withdraw({ all: true });
+  forgetWho({ mayBeBack: Boolean(refused) });
   show((entrance) => login(entrance, { refused, begin }), here());
   draw();
 }
 
+/** Whoever was logged in is not any more; who did not log out may be back in a moment. */
+function forgetWho({ mayBeBack }) {
+  known = false;
+  forgetApprovals();
+  if (mayBeBack && session.user) setAside(session.user.username);
+  Object.assign(session, { user: null, workspaces: [], absent: true });
+  withdraw({ all: true });
+}
+
 /** In another tab somebody may have logged in meanwhile, maybe somebody else; or an administrator has changed the role. */
 async function whoIsHere() {
-  if (document.hidden || !asksWho || remote.node) return;
+  if (document.hidden || !hasUsers || remote.node) return;
   try {
     const { user } = await get("auth/me");
     if (user.username === session.user?.username && user.role === session.user.role) return;
@@ -146,7 +149,7 @@ async function whoIsHere() {
     if (!(error instanceof ApiError)) throw error;
     return;
   }
-  if (known) askWho({});
+  if (known) forgetWho({ mayBeBack: true });
   await begin();
 }
 

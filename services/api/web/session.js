@@ -10,6 +10,9 @@ export const settings = getConfig();
 /** Whether this page has a login form. */
 export const asksWho = ["builtin", "basic", "token"].includes(settings.auth);
 
+/** Whether the server knows who is logged in: by this page's form, or by a provider. */
+export const hasUsers = asksWho || settings.auth === "oidc";
+
 /**
  * Who is logged in, where a login is required; and the workspaces that they may use, each with their role there. `absent`:
  * nobody is logged in, or it is not known who, so no page can be shown.

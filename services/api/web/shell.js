@@ -7,7 +7,7 @@ import { h, patch } from "./dom.js";
 import { dropAll, unsavedAnywhere } from "./drafts.js";
 import { attempt, banner, toasts } from "./notice.js";
 import { here, to } from "./router.js";
-import { asksWho, may, mayChangeServer, session, settings } from "./session.js";
+import { hasUsers, may, mayChangeServer, session, settings } from "./session.js";
 import { changePassword } from "./views/users.js";
 import { addressIn, workspace } from "./workspace.js";
 
@@ -105,7 +105,7 @@ async function leave() {
 export async function identify() {
   Object.assign(session, { user: null, workspaces: [] });
   clearTimeout(later);
-  if (asksWho || settings.auth === "oidc") {
+  if (hasUsers) {
     const [{ user }] = await Promise.all([get("auth/me"), findWorkspaces()]);
     session.user = user;
     const [first] = session.workspaces;
