@@ -177,7 +177,7 @@ def test_watch_runs_again_after_a_change(tmp_path: Path) -> None:
 
 
 def test_on_a_terminal_the_steps_are_drawn_with_their_times(tmp_path: Path) -> None:
-    (tmp_path / "drawn.yaml").write_text("steps:\n  - name: draw\n    command: echo seen\n")
+    (tmp_path / "drawn.yaml").write_text("steps:\n  - name: draw\n    command: printf '10%%\\r100%%\\nseen'\n")
     ours, theirs = pty.openpty()
     program = [sys.executable, "-m", "dagway", "run", str(tmp_path / "drawn.yaml")]
     with subprocess.Popen(program, stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm"}) as process:
@@ -192,6 +192,7 @@ def test_on_a_terminal_the_steps_are_drawn_with_their_times(tmp_path: Path) -> N
     os.close(ours)
 
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    assert "draw | 100%\r\n" in plain, "as dagway logs shows a progress bar"
     assert "draw | seen" in plain
     assert re.search(r"✓ draw  succeeded +[\d.]+s", plain)
     assert b"\x1b[32m" in shown, "colours"

@@ -14,6 +14,7 @@ import click
 from services.cli.exit_codes import FAILED, INTERRUPTED
 from services.cli.help_pages import PageCommand
 from services.cli.interrupts import interruptible
+from services.cli.output.harmless import StepColours, line_as_shown
 from services.cli.output.run_page import MARKS, run_lines
 from services.cli.output.terminal import echo, echo_json, echo_output, on_terminal, paint, say
 from services.cli.output.times import duration, seconds_between
@@ -158,9 +159,11 @@ class _Plain(_Quiet):
     def __init__(self, run: "LocalRun") -> None:
         super().__init__(run)
         self._ended: set[str] = set()
+        self._colours = StepColours()
 
     def line(self, line: "LogLine") -> None:
-        echo_output(line.text, head=f"{line.step} | ", err=line.stream == "stderr")
+        colours, err = self._colours.before(line), line.stream == "stderr"
+        echo_output(line.text, head=f"{line.step} | ", colours=colours, err=err)
 
     def change(self) -> None:
         from services.cli.local.local_run import as_json  # noqa: PLC0415
@@ -188,6 +191,7 @@ class _Live(_Quiet):
 
         super().__init__(run)
         self._live = LiveLines(self._lines)
+        self._colours = StepColours()
 
     def __enter__(self) -> Self:
         self._live.__enter__()
@@ -197,7 +201,7 @@ class _Live(_Quiet):
         self._live.__exit__(None, None, None)
 
     def line(self, line: "LogLine") -> None:
-        self._live.print(f"{paint(line.step, 'queued')} | {line.text}")
+        self._live.print(f"{paint(line.step, 'queued')} | {line_as_shown(line.text, self._colours.before(line))}")
 
     def end(self) -> None:
         _say_why(self.run)

@@ -2,12 +2,16 @@
 
 import re
 
-__all__ = ["ACTS", "COLOUR", "harmless", "line_as_shown"]
+from services.cli.log_tail import LogLine
+
+__all__ = ["ACTS", "COLOUR", "StepColours", "harmless", "line_as_shown"]
 
 ACTS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 """Characters that a terminal acts on, apart from tabs and line ends: escapes and what turns the direction of a text."""
 COLOUR = re.compile(r"(\x1b\[[0-9;:]*m)")
 _RESETS = ("\x1b[m", "\x1b[0m")
+_MOST_ON = 8
+"""How many colours are kept of a program that never resets them."""
 _SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
 """Colours and what else moves or clears something; titles and other texts for the terminal itself."""
 
@@ -26,16 +30,32 @@ def harmless(text: str) -> str:
     return "".join(pieces)
 
 
-def line_as_shown(line: str) -> str:
+def line_as_shown(line: str, colours: str = "") -> str:
     """Return a line that a program wrote as it stands on a terminal in the end, harmless, with its colours.
 
-    As on the pages, only the last state of a progress bar is kept. Compilers clear the rest of the line after a
-    colour; that is left out.
+    ``colours`` are on before it. As on the pages, only the last state of a progress bar is kept. Compilers clear the
+    rest of the line after a colour; that is left out.
     """
     if line.isprintable():
-        return line
+        return harmless(colours + line)
     states = (
         _SEQUENCE.sub(lambda found: found[0] if COLOUR.fullmatch(found[0]) else "", state)
         for state in line.split("\r")[::-1]
     )
-    return harmless(next((state for state in states if COLOUR.sub("", state)), ""))
+    return harmless(colours + next((state for state in states if COLOUR.sub("", state)), ""))
+
+
+class StepColours:
+    """Which colours are on in the output of steps: they hold beyond a line, but not for the lines of others between."""
+
+    def __init__(self) -> None:
+        self._on: dict[tuple[str, str], str] = {}
+
+    def before(self, line: LogLine) -> str:
+        """Return the colours that are on before the next line of a step and stream."""
+        of = line.step, line.stream
+        before = self._on.get(of, "")
+        found = COLOUR.findall(before + line.text)
+        since = max((place for place, each in enumerate(found, 1) if each in _RESETS), default=0)
+        self._on[of] = "".join(found[since:][-_MOST_ON:])
+        return before

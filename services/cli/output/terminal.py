@@ -78,13 +78,13 @@ def say(text: str) -> None:
     echo(f"dagway: {text}", err=True)
 
 
-def echo_output(line: str, *, head: str = "", err: bool = False) -> None:
-    """Print a line that a step wrote, after ``head``.
+def echo_output(line: str, *, head: str = "", colours: str = "", err: bool = False) -> None:
+    """Print a line that a step wrote, after ``head``. ``colours`` are on before it.
 
     A terminal gets it as ``line_as_shown``; a file or another program gets all of it but the colours.
     """
     shown = (sys.stderr if err else sys.stdout).isatty()
-    click.echo(harmless(head) + line_as_shown(line) if shown else head + line, err=err)
+    click.echo(harmless(head) + line_as_shown(line, colours) if shown else head + line, err=err)
 
 
 def echo_json(content: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from services.cli.help_pages import PageCommand
+from services.cli.output.harmless import StepColours
 from services.cli.output.terminal import JSON_OPTION, echo_output
 from services.cli.paths import read_text
 from services.cli.remote.connecting import with_gateway
@@ -141,6 +142,7 @@ def exec_command(
     answer = gateway.post("/dag-runs", {"spec": spec, "name": name, "dagRunId": run_id})
     run = wait_for_end(gateway, name, answer["dagRunId"], quiet=quiet or in_json)
     if not in_json:
+        colours = StepColours()
         for line in follow_logs(gateway, path("dag-runs", name, run["dagRunId"]), step="main", until_end=True):
-            echo_output(line.text, err=line.stream == "stderr")
+            echo_output(line.text, colours=colours.before(line), err=line.stream == "stderr")
     end_with_result(gateway, run, quiet=True, in_json=in_json)

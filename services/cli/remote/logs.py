@@ -9,6 +9,7 @@ import click
 from services.cli.errors import GatewayError
 from services.cli.help_pages import PageCommand
 from services.cli.log_tail import LogLine, LogTail
+from services.cli.output.harmless import StepColours
 from services.cli.output.run_page import nodes_of
 from services.cli.output.terminal import JSON_OPTION, echo_line_json, echo_output
 from services.cli.remote.connecting import with_gateway
@@ -135,12 +136,13 @@ def logs_command(
         lines = _tails(gateway, url, [step] if step else names, streams, tail)
     else:
         lines = follow_logs(gateway, url, step=step, streams=streams, from_line=from_line, until_end=follow)
-    width = max(map(len, names), default=0)
+    width, colours = max(map(len, names), default=0), StepColours()
     for line in lines:
         if in_json:
             echo_line_json({"step": line.step, "stream": line.stream, "line": line.number, "text": line.text})
         else:
-            echo_output(line.text, head="" if step else f"{line.step:{width}} | ")
+            head = "" if step else f"{line.step:{width}} | "
+            echo_output(line.text, head=head, colours=colours.before(line))
 
 
 def _tails(gateway: Gateway, url: str, steps: list[str], streams: tuple[str, ...], count: int) -> Iterator[LogLine]:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.cli.output.harmless import harmless, line_as_shown
+from services.cli.log_tail import LogLine
+from services.cli.output.harmless import StepColours, harmless, line_as_shown
 from services.cli.output.run_page import run_lines
 from services.cli.output.tables import table, width
 from services.cli.output.terminal import echo_json, echo_line_json, echo_output, echo_table, on_terminal, status_text
@@ -171,6 +172,25 @@ def test_the_name_of_a_step_before_its_output_does_not_act_on_the_terminal(
 def test_a_line_of_output_is_shown_as_a_terminal_has_it_in_the_end(written: str, shown: str) -> None:
     assert line_as_shown(written) == shown
     assert harmless(shown) == shown
+
+
+def test_a_colour_holds_for_the_next_lines_of_its_step_and_stream_only() -> None:
+    colours = StepColours()
+    lines = [
+        ("a", "stdout", "\x1b[1;31mred", "\x1b[1;31mred\x1b[0m"),
+        ("b", "stdout", "plain", "plain"),
+        ("a", "stderr", "plain", "plain"),
+        ("a", "stdout", "10%\r20%", "\x1b[1;31m20%\x1b[0m"),
+        ("a", "stdout", "\x1b[0mnone, \x1b[32mgreen", "\x1b[1;31m\x1b[0mnone, \x1b[32mgreen\x1b[0m"),
+        ("a", "stdout", "still", "\x1b[32mstill\x1b[0m"),
+    ]
+
+    for number, (step, stream, written, shown) in enumerate(lines):
+        line = LogLine(step, stream, number, written)
+        assert line_as_shown(written, colours.before(line)) == shown
+    for number in range(1000):
+        line = LogLine("a", "stdout", number, f"\x1b[38;5;{number % 256}mnever reset")
+        assert len(colours.before(line)) < 100
 
 
 def test_a_colour_of_a_text_ends_with_it() -> None:
