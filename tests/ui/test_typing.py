@@ -63,6 +63,33 @@ def test_what_is_typed_into_one_filter_counts_although_the_next_one_is_typed_int
         expect(target).to_have_value("what")
 
 
+def test_what_is_typed_into_a_filter_is_none_of_the_page_that_one_goes_to_at_once(look: Look) -> None:
+    with look("#/dags") as page:
+        page.clock.install()
+        for place, label in (("dags", "Name"), ("audit", "Actor: name or id"), ("settings", "Part of a name")):
+            page.evaluate(f"location.hash = '#/{place}'")
+            page.get_by_label(label).press("x")
+            page.evaluate("location.hash = '#/runs'")
+            expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
+            page.clock.run_for(1000)
+            assert page.evaluate("location.hash") == "#/runs"
+
+
+def test_tab_in_the_plain_editor_indents_thousands_of_lines(look: Look, system: Embedded) -> None:
+    """As one change, which is shown as it is and can be undone."""
+    line = "    - {name: '<b>é&lt;', command: \"echo  1\"}\t\n"
+    before = line * 3000
+    with look("#/dags", stored=PLAIN_EDITOR) as page:
+        system.client.create("tab-indents-all", "steps: [echo x]\n")
+        page.evaluate("location.hash = '#/dags/tab-indents-all?tab=spec'")
+        area = page.get_by_label("Spec of tab-indents-all")
+        area.evaluate("(area, text) => { area.value = text; area.oninput(); area.select(); area.focus(); }", before)
+        page.keyboard.press("Tab")
+        assert area.input_value() == f"  {line}" * 3000
+        page.keyboard.press("ControlOrMeta+z")
+        assert area.input_value() == before
+
+
 def test_tab_in_the_plain_editor_indents_and_can_be_undone(look: Look, system: Embedded) -> None:
     before = "steps:\n- echo one\n\n- echo two\n"
     system.client.create("tab-indents", before)

@@ -1,7 +1,7 @@
 // Small parts that several pages have.
 
 import { h } from "./dom.js";
-import { stay } from "./router.js";
+import { here, stay } from "./router.js";
 
 /** A number of things in words: `counted(2, "run")` is “2 runs”. */
 export const counted = (number, what) => `${number} ${what}${number === 1 ? "" : "s"}`;
@@ -35,10 +35,11 @@ export class Finder {
     const later = (event) => {
       clearTimeout(this.typing);
       this.typed[key] = event.target.value.trim();
+      const at = here();
       this.typing = setTimeout(() => {
         const { typed } = this;
         this.typed = {};
-        stay({ ...typed, cursor: "" });
+        stay({ ...typed, cursor: "" }, at);
       }, 300);
     };
     return h("input", { type: "search", "aria-label": label, placeholder: label, value: this.typed[key] ?? value, oninput: later });

@@ -39,9 +39,13 @@ function segments(path) {
   });
 }
 
-/** Change the query of the present address; in place, so that "back" leaves the page. */
-export function stay(changes) {
+/**
+ * Change the query of the present address; in place, so that "back" leaves the page. What was typed `at` a place a moment ago is
+ * no filter of another page, to which somebody has gone meanwhile.
+ */
+export function stay(changes, at = here()) {
   const { parts, query } = here();
+  if (parts.join("\n") !== at.parts.join("\n")) return;
   history.replaceState(history.state, "", to(parts, { ...query, ...changes }));
   dispatchEvent(new HashChangeEvent("hashchange"));
 }

@@ -45,8 +45,8 @@ export function dags(page) {
     const { name = "", tag = "", faulty = "", sort = "name" } = page.place.query;
     const later = (event) => {
       clearTimeout(typing);
-      const text = event.target.value;
-      typing = setTimeout(() => stay({ name: text, page: "" }), 200);
+      const [text, at] = [event.target.value, here()];
+      typing = setTimeout(() => stay({ name: text, page: "" }, at), 200);
     };
     return h("div", { class: "filters", role: "search" },
       h("input", { type: "search", "aria-label": "Name", placeholder: "Find by name", value: name, oninput: later }),

@@ -3,7 +3,7 @@
 import { get } from "../api.js";
 import { h } from "../dom.js";
 import { head, wide } from "../parts.js";
-import { stay, to } from "../router.js";
+import { here, stay, to } from "../router.js";
 import { settings as server } from "../session.js";
 
 const EVERY_MS = 30_000;
@@ -32,8 +32,8 @@ export function settings(page) {
       h("div", { class: "filters", role: "search" },
         h("input", { type: "search", "aria-label": "Part of a name or of the meaning", placeholder: "Find a setting", value: q, oninput: (event) => {
           clearTimeout(typing);
-          const text = event.target.value.trim();
-          typing = setTimeout(() => stay({ q: text }), 200);
+          const [text, at] = [event.target.value.trim(), here()];
+          typing = setTimeout(() => stay({ q: text }, at), 200);
         } }),
         h("label", { class: "check" }, h("input", { type: "checkbox", checked: all === "no",
           onchange: (event) => stay({ all: event.target.checked ? "no" : "" }) }), "Only those that are set")),
