@@ -163,6 +163,10 @@ def test_the_gantt_chart_shows_every_attempt(look: Look, system: Embedded) -> No
         expect(chart.get_by_role("link", name=re.compile("^flaky: ")).locator(".is-failed")).to_have_count(3)
         chart.get_by_role("link", name=re.compile("^flaky: ")).click()
         expect(page.get_by_role("region", name="Step flaky")).to_contain_text("Attempts3")
+        # Its letters keep their size when the window gets another one, although nothing is loaded again.
+        size = chart.get_attribute("viewBox")
+        page.set_viewport_size({"width": 420, "height": 800})
+        expect(chart).not_to_have_attribute("viewBox", size or "")
 
 
 def test_the_time_scale_of_a_long_gantt_chart_stays_in_sight(look: Look, system: Embedded) -> None:

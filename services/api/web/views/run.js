@@ -57,6 +57,9 @@ export function run(page) {
     await Promise.all([tabContent(), stepAttempts(), openedRuns(), readQuestions(page, state)]);
     draw();
   });
+  // The picture is as wide as the page was when it was drawn, and an ended run is not loaded again.
+  addEventListener("resize", () => state.run && page.place.query.view === "gantt" && draw(), { signal: page.signal });
+
   // Changes of a sub-run are not streamed; it is polled.
   if (!sub) follow();
 
