@@ -275,6 +275,33 @@ def edges_of(log: Locator) -> tuple[int, int]:
     return int(numbers[0]), int(numbers[-1])
 
 
+def test_a_log_shows_any_colour_as_one_that_can_be_read(look: Look, system: Embedded) -> None:
+    shown = {
+        "7": "bg-7 inverse",
+        "31;7": "bg-1 inverse",
+        "41;7;27": "bg-1",
+        "38;5;9": "fg-1",
+        "38;5;46": "fg-2",
+        "38;5;244": None,
+        "38;5": None,
+        "48": None,
+        "38;2;250;190;20;1": "fg-3 bold",
+        "48:2::0:0:200": "bg-4",
+        "38:2::0:200:1": "fg-2",
+        "4:3": "underline",
+    }
+    printed = "".join(rf"\033[{each}mtext\033[0m\n" for each in shown)
+    spec = f"steps:\n  - name: dye\n    command: printf '%b' '{printed}'\n"
+    system.client.create("dyed", spec)
+    system.client.start("dyed")
+    system.client.until("succeeded", "dyed")
+    with look("#/runs/dyed/r1?step=dye") as page:
+        lines = page.get_by_role("log").locator(".line")
+        expect(lines).to_have_count(len(shown))
+        classes = lines.evaluate_all("all => all.map(each => each.firstElementChild?.className ?? null)")
+        assert dict(zip(shown, classes, strict=True)) == shown
+
+
 def test_a_log_of_very_many_colours_loses_some_and_no_text(look: Look, system: Embedded) -> None:
     line = "".join(f"\\\\033[3{n % 8}m{n % 10}" for n in range(100))
     flood = f'for i in $(seq 500); do printf "{line}\\n"; done'

@@ -228,7 +228,9 @@ def test_an_outage_is_said_and_ends_by_itself(look: Look, system: Embedded) -> N
         expect(page.get_by_role("link", name="outage-2")).to_be_visible()
 
 
-def test_a_session_of_a_provider_can_be_begun_anew_also_by_somebody_else_in_another_tab(chromium: Browser, tmp_path: Path) -> None:
+def test_a_session_of_a_provider_can_be_begun_anew_also_by_somebody_else_in_another_tab(
+    chromium: Browser, tmp_path: Path
+) -> None:
     system = Embedded(tmp_path)
     door = origin(system)
     with OidcProvider() as provider:

@@ -14,8 +14,8 @@ const MOST_PIECES = 20_000;
 // eslint-disable-next-line no-control-regex
 const SPECIAL = /[\u001b\r]|:\/\//;
 const PLAIN = { fg: "", bg: "", more: new Set() };
-const ON = { 1: "bold", 2: "dim", 3: "italic", 4: "underline" };
-const OFF = { 22: ["bold", "dim"], 23: ["italic"], 24: ["underline"] };
+const ON = { 1: "bold", 2: "dim", 3: "italic", 4: "underline", 7: "inverse" };
+const OFF = { 22: ["bold", "dim"], 23: ["italic"], 24: ["underline"], 27: ["inverse"] };
 
 /** Makes lines that follow each other: a colour holds until it is changed. */
 export class AnsiLines {
@@ -53,7 +53,9 @@ export class AnsiLines {
   }
 
   piece(text) {
-    const { fg, bg, more } = this.style;
+    const { more } = this.style;
+    let { fg, bg } = this.style;
+    if (more.has("inverse")) [fg, bg] = [bg.replace("bg", "fg"), (fg || "fg-7").replace("fg", "bg")];
     const name = [fg, bg, ...more].filter(Boolean).join(" ");
     // Every second part is an address.
     const parts = text.split(ADDRESS).map((part, index) => (index % 2
@@ -65,11 +67,11 @@ export class AnsiLines {
 
 /** The style after a control sequence with these numbers. */
 function styled(before, text) {
-  const codes = text.split(/[;:]/).map(Number);
+  const codes = text.split(";").map((each) => each.split(":").map(Number));
   let { fg, bg } = before;
   let more = new Set(before.more);
   for (let index = 0; index < codes.length; index += 1) {
-    const code = codes[index];
+    const [code, ...own] = codes[index];
     if (code === 0) [fg, bg, more] = ["", "", new Set()];
     else if (ON[code]) more.add(ON[code]);
     else if (OFF[code]) for (const name of OFF[code]) more.delete(name);
@@ -80,12 +82,24 @@ function styled(before, text) {
     else if (code === 39) fg = "";
     else if (code === 49) bg = "";
     else if (code === 38 || code === 48) {
-      // A palette of 256 colours, of which the first 16 are the ones above, or any colour, which no theme can judge.
-      const own = codes[index + 1] === 5 && codes[index + 2] < 16 ? codes[index + 2] % 8 : null;
-      if (code === 38) fg = own === null ? "" : `fg-${own}`;
-      else bg = own === null ? "" : `bg-${own}`;
-      index += codes[index + 1] === 2 ? 4 : 2;
+      // Between colons it is one number of the sequence, with a colour space before the three values.
+      const [kind, ...values] = own.length ? own : codes.slice(index + 1, index + 5).flat();
+      const found = kind === 5 ? ofPalette(values[0]) : nearest(own.length ? values.slice(-3) : values);
+      if (code === 38) fg = found === null ? "" : `fg-${found}`;
+      else bg = found === null ? "" : `bg-${found}`;
+      if (!own.length) index += kind === 2 ? 4 : 2;
     }
   }
   return fg || bg || more.size ? { fg, bg, more } : PLAIN;
+}
+
+/** One of the eight colours, which the theme has made readable, for one of a palette of 256; for a grey none. */
+const ofPalette = (number) => (number < 16 ? number % 8
+  : number < 232 ? nearest([36, 6, 1].map((size) => Math.floor((number - 16) / size) % 6)) : null);
+
+/** The one that has most of the same of red, green and blue. */
+function nearest(values) {
+  const most = Math.max(...values);
+  if (!(most > Math.min(...values))) return null;
+  return values.reduce((sum, value, bit) => sum + (value > most / 2 ? 2 ** bit : 0), 0);
 }
