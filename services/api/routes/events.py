@@ -131,16 +131,16 @@ class _Stream:
     def _produce(self) -> Iterator[bytes]:
         ends = time.monotonic() + _LIFETIME_S
         last_sent = admitted = time.monotonic()
-        away = False
+        down = False
         # With this id, a client that loses the connection before the first event can continue from here.
         yield f"retry: {_RETRY_MS}\n{f'id: {self._first_id}' if self._first_id else ': here'}\n\n".encode()
-        while (away or time.monotonic() < ends) and not self._closing.is_set():
+        while (down or time.monotonic() < ends) and not self._closing.is_set():
             try:
                 if time.monotonic() - admitted > _ADMIT_EVERY_S:
                     self._admit_again()
                     admitted = time.monotonic()
                 texts, self._after = self._read(self._after)
-                away = False
+                down = False
                 if texts:
                     last_sent = time.monotonic()
                     yield texts
@@ -153,7 +153,7 @@ class _Stream:
                     moved, self._after = self._idle(self._after)
                     yield f": ping\n{moved}\n".encode()
             except StoreUnavailable:
-                away = True
+                down = True
                 # It may be back soon. A client that had to come back meanwhile would get a 503, and an EventSource of a
                 # browser never asks again after one: the stream outlives its minute until the next read.
                 if time.monotonic() - last_sent > _PING_S:
