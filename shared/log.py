@@ -26,7 +26,7 @@ _facts: ContextVar[Mapping[str, str]] = ContextVar("facts", default=MappingProxy
 
 _LONGEST_ERROR = 300
 _TRIED_AGAIN = (".wait", ".waits", ".unavailable", ".routes_unseen", ".interrupted", ".not_kept", "broker.dropped")
-"""The ends of the names of events that are logged at each try while the broker or the database is down, or a disk is full."""
+"""The ends of the names of events that are logged at each try while a server is down or a disk is full."""
 _REPEATED_EVERY_S = 60.0
 _MOST_REMEMBERED = 1_000
 _PASSWORD = re.compile(r"(://[^:/@\s]+:)[^@\s]+(@?)")
