@@ -338,10 +338,8 @@ def test_a_deadlock_is_a_retryable_error(database_url: str) -> None:
 
 
 @pytest.mark.parametrize("wanted", ["primary", "read-write"])
-def test_reads_and_writes_find_the_primary_among_several_servers(
-    postgres_server: PostgresServer, database_url: str, wanted: str
-) -> None:
-    parts = urlsplit(database_url)
+def test_reads_and_writes_find_the_primary_among_several_servers(postgres_server: PostgresServer, wanted: str) -> None:
+    parts = urlsplit(postgres_server.create_database())
     url = f"postgresql://{parts.username}@{parts.path}?target_session_attrs={wanted}"
     ports = (free_port(), postgres_server.port)
     each_by_itself = "".join(f"&host=127.0.0.1:{port}" for port in ports)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import psycopg2
 
+from tests.harness.servers import PostgresServer
+
 DOCS = Path(__file__).parents[2] / "docs"
 _FOUND_BY_THE_READER = re.compile(r"\b(PID|SLOT|STATEMENT)\b")
 """Words in place of which a reader writes what a query before has shown."""
@@ -21,11 +23,12 @@ def queries() -> set[tuple[str, str]]:
     }
 
 
-def test_postgres_carries_out_each_query(migrated_database_url: str) -> None:
+def test_postgres_carries_out_each_query(postgres_server: PostgresServer) -> None:
+    """On a server of our own: some queries change the settings of all."""
     found = sorted(queries())
     refused = {}
 
-    with closing(psycopg2.connect(migrated_database_url)) as connection:
+    with closing(psycopg2.connect(postgres_server.create_migrated_database())) as connection:
         connection.autocommit = True
         for page, query in found:
             try:
