@@ -15,6 +15,7 @@ from shared.contracts.codec import decode_as, encode
 from shared.ids import new_run_id
 from shared.store import tables as t
 from shared.store.engine import open_engine
+from shared.store.time_limits import NO_LIMITS, TimeLimits
 from shared.store.writes.transaction import Store
 from shared.transport.base import COMMANDS, Outgoing, Transport
 from tests.harness.commands import named
@@ -27,8 +28,10 @@ __all__ = ["Stack"]
 class Stack:
     """What a test needs to drive one or more schedulers."""
 
-    def __init__(self, database_url: str, open_transport: Callable[[], Transport]) -> None:
-        self.engine: Engine = open_engine(database_url, pool_size=30)
+    def __init__(
+        self, database_url: str, open_transport: Callable[[], Transport], *, limits: TimeLimits = NO_LIMITS
+    ) -> None:
+        self.engine: Engine = open_engine(database_url, pool_size=30, limits=limits)
         # On SQLite every transaction of the other engine waits for its turn to write.
         self._reading: Engine = open_engine(database_url, read_only=True)
         self.transport = open_transport()

@@ -10,10 +10,11 @@ from services.scheduler.deciding.report_queues import ReportQueues
 from services.scheduler.main import Scheduler
 from shared.ids import new_token
 from shared.store import tables as t
+from shared.store.time_limits import TimeLimits
 from shared.transport.base import COMMANDS, EVENT_SHARDS, BrokerQueue, Consumer, Delivery, Durability
 from shared.transport.rabbitmq.transport import RabbitTransport
 from tests.conformance.transport_moves import put, take_all
-from tests.harness.eventually import eventually
+from tests.harness.eventually import PATIENCE_S, eventually
 from tests.harness.servers import RabbitServer
 from tests.harness.statements import NODES_READ, statements
 from tests.integration.scheduler_stack import Stack
@@ -26,7 +27,9 @@ LEASE_S = 600
 
 @pytest.fixture
 def stack(migrated_database_url: str, amqp_url: str) -> Iterator[Stack]:
-    made = Stack(migrated_database_url, lambda: RabbitTransport(amqp_url, name="test"))
+    # A scheduler that has waited 10 s for a locked run would read it again, and a busy machine locks one for longer.
+    limits = TimeLimits(lock_s=PATIENCE_S)
+    made = Stack(migrated_database_url, lambda: RabbitTransport(amqp_url, name="test"), limits=limits)
     yield made
     made.close()
 
@@ -81,7 +84,7 @@ def test_hundreds_of_reports_about_a_run_that_wait_all_come_to_its_scheduler(sta
             opened.enter_context(stack.engine.connect())
 
     def nobody_reads() -> bool:
-        """One does if the lock outlasts its wait for it, as when this test gets no CPU time for seconds."""
+        """Whether no scheduler had to read the run, as when one takes the other for dead meanwhile."""
         run_id = f"w{next(number)}"
         stack.start("wide", run_id)
         tasks = []
