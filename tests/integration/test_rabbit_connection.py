@@ -114,7 +114,7 @@ def test_a_connection_is_made_once_a_thread_can_be_started_again(
             eventually(connection.up.is_set)
         finally:
             connection.close()
-    assert not connection._thread.is_alive()
+    eventually(lambda: not connection._thread.is_alive())
 
 
 @pytest.fixture
