@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Locator, Page
 
 from shared.transport.base import COMMANDS, Outgoing
 from shared.transport.open import open_transport
@@ -82,7 +83,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture
 def system(request: pytest.FixtureRequest) -> Deployment:
-    """A complete system. Each test creates its own DAGs, under names that no other test uses.
+    """A complete system. Each test creates its own DAGs, under names that are in no name that another test uses.
 
     It is embedded, and with ``BOTH_DEPLOYMENTS`` distributed too.
     """
@@ -147,6 +148,11 @@ def look(chromium: Browser, system: Deployment) -> Look:
         return watched(chromium, f"{origin(system)}/{place}", **how)
 
     return at
+
+
+def worker_row(page: Page, worker: str) -> Locator:
+    """Return the row of a worker: its name may be a part of a host's name, which is in other rows."""
+    return page.get_by_role("row").filter(has=page.locator(".name", has_text=re.compile(f"^{re.escape(worker)}$")))
 
 
 def origin(system: Deployment | DagwayProcess) -> str:

@@ -85,7 +85,7 @@ def test_home_answers_the_nights_questions_at_once(look: Look, system: Embedded,
 
         # The reason leads to what it names, and the other lists tell the same.
         locked.get_by_role("link", name="lock night").click()
-        expect(page.get_by_role("heading", name="Queues")).to_be_visible()
+        expect(page.get_by_role("heading", name="Queues", exact=True)).to_be_visible()
         expect(page.get_by_role("region", name="Queue night-gpu")).to_contain_text("no live worker")
         page.get_by_role("link", name="Runs", exact=True).click()
         page.get_by_label("Part of a name or run id").fill("night-gpu")
@@ -107,6 +107,7 @@ def test_home_answers_the_nights_questions_at_once(look: Look, system: Embedded,
         expect(waiting).not_to_contain_text("night-holds")
         client.ask("POST", "/dag-runs/night-gpu/r1/stop")
         expect(waiting).not_to_contain_text("night-gpu")
+    client.ask("DELETE", "/dags/night-fails")
 
 
 def test_home_tells_the_approvals_of_a_fan_out_apart(look: Look, system: Embedded) -> None:
@@ -165,8 +166,9 @@ def test_home_names_the_runs_that_have_been_queued_longest(look: Look, system: E
     system.client.until("running", "patient", "n00")
     with look() as page:
         waiting = page.get_by_role("region", name="Waiting", exact=True)
-        expect(waiting.get_by_role("listitem").first).to_contain_text("patient n01")
-        expect(waiting).to_contain_text("n08")
+        patient = waiting.get_by_role("listitem").filter(has_text="patient n")
+        expect(patient.first).to_contain_text("patient n01")
+        expect(patient.nth(1)).to_contain_text("patient n02")
         expect(waiting).not_to_contain_text("n51")
     system.client.ask("POST", "/queues/patient/stop-all", {})
     system.client.until("aborted", "patient", "n00")
