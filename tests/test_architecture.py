@@ -257,7 +257,7 @@ def test_tests_run_coroutines_away_from_the_loop_of_a_browser() -> None:
 
 def test_tests_that_share_a_system_create_dags_of_their_own() -> None:
     """Those of a folder share one in each test process: a name that two of them use fails when they meet there."""
-    for folder, owned in (("e2e", "system"), ("faults", "system"), ("ui", "site")):
+    for folder, owned in (("e2e", "system"), ("faults", "system")):
         creates = re.compile(rf'(?<!{owned}\.)\bclient\.create\(\s*"([^"]+)"|"name": "([^"]+)", "spec"')
         texts = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "tests" / folder).glob("*.py"))]
         tests = [each for text in texts for each in re.split(r"(?m)^(?=def )", text) if each.startswith("def test_")]
@@ -265,6 +265,36 @@ def test_tests_that_share_a_system_create_dags_of_their_own() -> None:
 
         assert len(created) > 20
         assert [name for name, count in created.items() if count > 1] == [], folder
+
+
+DAGS_OF_BROWSER_TESTS = re.compile(
+    r"""
+    \.create\( \s* (?:name\ :=\ )? f?"([^"{]+)  # of a name with a part that differs, what is before it
+    | \b(?:line|pour)\(system,\ "([^"]+)"  # the functions of tests/ui that create a DAG of a given name
+    | "name":\ "([^"]+)",\s*"spec"  # requests
+    | ---(?:\\n|\n)name:\ ([\w-]+)  # one more DAG in the same spec
+    | (?:"Name"\)(?:\.last)?|"New\ name"\)|"\#dag-name"\)) \.fill\("([^"]+)"  # forms of the pages
+    """,
+    re.VERBOSE,
+)
+
+
+def test_no_name_of_a_dag_of_the_browser_tests_is_a_part_of_another() -> None:
+    """Pages list what all tests of a process create, and a part of its name finds a button, in small or large letters.
+
+    So ``Start asked`` would find the button *Start asked-again* of another test, too.
+    """
+    texts = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "tests" / "ui").glob("*.py"))]
+    functions = [each for text in texts for each in re.split(r"(?m)^(?=def )", text)]
+    created = Counter(
+        name for each in functions for name in {"".join(found).lower() for found in DAGS_OF_BROWSER_TESTS.findall(each)}
+    )
+    unseen = [name for text in texts for name in re.findall(r'\.create\((?!\s*(?:name := )?f?")\s*(\w*)', text)]
+
+    assert len(created) > 150
+    assert unseen == ["queue", "name"], "write the name where the DAG is created; these are of ``line`` and ``pour``"
+    assert [name for name, count in created.items() if count > 1] == []
+    assert [f"{part} is in {name}" for name in created for part in created if part in name and part != name] == []
 
 
 def test_nothing_names_the_place_where_it_was_written() -> None:

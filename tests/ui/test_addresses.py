@@ -47,9 +47,9 @@ def test_a_run_that_does_not_exist_has_no_comparison(look: Look, system: Embedde
 
 
 def test_a_step_that_a_run_does_not_have_is_said_to_be_none(look: Look, system: Embedded) -> None:
-    system.client.create("renamed", "steps: [{name: new, command: 'true'}]\n")
-    system.client.start("renamed")
-    with look("#/runs/renamed/r1?step=old") as page:
+    system.client.create("step-renamed", "steps: [{name: new, command: 'true'}]\n")
+    system.client.start("step-renamed")
+    with look("#/runs/step-renamed/r1?step=old") as page:
         note = page.get_by_text("This run has no step “old”.")
         expect(note).to_be_visible()
         page.locator("table.steps").get_by_role("link", name="new", exact=True).click()

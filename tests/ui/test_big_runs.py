@@ -69,13 +69,13 @@ def test_a_picture_of_any_size_is_never_an_empty_box(look: Look, system: Embedde
     client = system.client
     wide = "type: graph\nsteps:\n" + "".join(f"  - {{name: w{n}, command: 'true'}}\n" for n in range(5000))
     # To record so many steps may take longer than the gateway waits on a busy machine.
-    client.ask("POST", "/dags", {"name": "wide", "spec": wide}, key="create-wide")
-    eventually(lambda: client.ask("GET", "/dags/wide").status == 200)
+    client.ask("POST", "/dags", {"name": "wide-graph", "spec": wide}, key="create-wide-graph")
+    eventually(lambda: client.ask("GET", "/dags/wide-graph").status == 200)
     chain = "steps:\n" + "".join(f"  - {{name: c{n}, command: 'true'}}\n" for n in range(300))
     client.create("chain", chain)
     client.create("small", "steps:\n" + "".join(f"  - {{name: s{n}, command: 'true'}}\n" for n in range(10)))
-    with look("#/dags/wide") as page:
-        for name, count in (("wide", 5000), ("chain", 300)):
+    with look("#/dags/wide-graph") as page:
+        for name, count in (("wide-graph", 5000), ("chain", 300)):
             page.goto(re.sub("#.*", f"#/dags/{name}", page.url))
             picture = page.get_by_role("img", name=f"Graph of {count} steps: {count} not started")
             expect(picture).to_have_attribute("data-painted", str(count))
@@ -150,13 +150,13 @@ def test_a_workflow_of_few_steps_with_very_many_lines_is_drawn_at_once(look: Loo
 
 def test_the_gantt_chart_shows_every_attempt(look: Look, system: Embedded) -> None:
     system.client.create(
-        "bars",
+        "gantt-attempts",
         "steps:\n  - {name: slow, command: sleep 0.4}\n"
         "  - {name: flaky, command: 'false', retryPolicy: {limit: 2, intervalSec: 0}}\n",
     )
-    system.client.start("bars")
-    system.client.until("failed", "bars")
-    with look("#/runs/bars/r1") as page:
+    system.client.start("gantt-attempts")
+    system.client.until("failed", "gantt-attempts")
+    with look("#/runs/gantt-attempts/r1") as page:
         page.get_by_role("button", name="Gantt").click()
         chart = page.get_by_role("group", name="Steps by time")
         expect(chart.get_by_role("link", name=re.compile(r"^slow: \d+ ms$|^slow: [\d.]+ s$"))).to_be_visible()
@@ -171,10 +171,10 @@ def test_the_gantt_chart_shows_every_attempt(look: Look, system: Embedded) -> No
 
 def test_the_time_scale_of_a_long_gantt_chart_stays_in_sight(look: Look, system: Embedded) -> None:
     steps = "".join(f"  - {{name: s{n}, command: 'true'}}\n" for n in range(60))
-    system.client.create("long-bars", f"type: graph\nsteps:\n{steps}")
-    system.client.start("long-bars")
-    system.client.until("succeeded", "long-bars")
-    with look("#/runs/long-bars/r1?view=gantt") as page:
+    system.client.create("gantt-scrolled", f"type: graph\nsteps:\n{steps}")
+    system.client.start("gantt-scrolled")
+    system.client.until("succeeded", "gantt-scrolled")
+    with look("#/runs/gantt-scrolled/r1?view=gantt") as page:
         chart = page.locator(".canvas.gantt")
         expect(chart.locator(".lane")).to_have_count(60)
         assert chart.evaluate("each => each.scrollHeight > 1.5 * each.clientHeight")

@@ -29,12 +29,12 @@ def line(system: Embedded, queue: str) -> None:
 def test_runs_are_found_and_acted_on_together(look: Look, system: Embedded) -> None:
     line(system, "picked")
     system.client.create("picky", "steps: [{name: s, command: exit 3}]\n")
-    for run_id in ("f1", "f2"):
+    for run_id in ("picked-1", "picked-2"):
         system.client.start("picky", run_id)
         system.client.until("failed", "picky", run_id)
     with look("#/runs") as page:
         rows = page.locator("table.runs tbody tr")
-        page.get_by_label("Part of a name or run id").fill("PICK")
+        page.get_by_label("Part of a name or run id").fill("PICKED")
         expect(rows).to_have_count(5)
         page.get_by_label("Tag").select_option("picked-tag")
         expect(rows).to_have_count(3)
@@ -65,12 +65,12 @@ def test_runs_are_found_and_acted_on_together(look: Look, system: Embedded) -> N
 
         page.goto(page.url.split("#")[0] + "#/runs?q=picky")
         expect(rows).to_have_count(2)
-        for run_id in ("f1", "f2"):
+        for run_id in ("picked-1", "picked-2"):
             page.get_by_label(f"Select picky {run_id}").check()
         bar.get_by_role("button", name="Retry 2").click()
         confirm(page, "Retry 2 runs")
         expect(page.get_by_text("Retry: 2 runs.")).to_be_visible()
-        for run_id in ("f1", "f2"):
+        for run_id in ("picked-1", "picked-2"):
             eventually(lambda one=run_id: system.client.run("picky", one).get("runAttempt") == 2)  # type: ignore[misc]
 
 

@@ -17,9 +17,9 @@ LATER = datetime(2027, 10, 31, 11, 30, tzinfo=UTC)
 def test_each_mark_of_the_chart_is_an_hour_of_the_clock(chromium: Browser, tmp_path: Path) -> None:
     env = wrong_clock(tmp_path, LATER - datetime.now(UTC))
     with Embedded(tmp_path / "system", env=env) as system:
-        system.client.create("now", "steps: [echo hi]\n")
-        system.client.start("now")
-        system.client.until("succeeded", "now")
+        system.client.create("in-london", "steps: [echo hi]\n")
+        system.client.start("in-london")
+        system.client.until("succeeded", "in-london")
         with watched(chromium, f"{origin(system)}/#/", zone="Europe/London") as page:
             marks = page.get_by_role("group", name="Runs by time").locator(".tick text")
             expect(marks).to_have_text(["15:00", "18:00", "21:00", "00:00", "03:00", "06:00", "09:00"])

@@ -66,20 +66,20 @@ def test_two_editors_do_not_overwrite_each_other_unasked(look: Look, system: Emb
 
 
 def test_what_others_save_is_shown_or_told_while_the_spec_is_open(look: Look, system: Embedded) -> None:
-    system.client.create("watched", "steps: [echo first]\n")
-    with look("#/dags/watched?tab=spec", stored=PLAIN_EDITOR) as page:
-        editor = page.get_by_label("Spec of watched")
+    system.client.create("watched-spec", "steps: [echo first]\n")
+    with look("#/dags/watched-spec?tab=spec", stored=PLAIN_EDITOR) as page:
+        editor = page.get_by_label("Spec of watched-spec")
         expect(editor).to_have_value("steps: [echo first]\n")
         sent: list[str] = []
         page.on("request", lambda request: sent.append(request.url))
         for _ in range(2):
-            page.wait_for_event("requestfinished", lambda request: request.url.endswith("/dags/watched"))
+            page.wait_for_event("requestfinished", lambda request: request.url.endswith("/dags/watched-spec"))
         # It may be large, so it is read again only if there is another text.
-        assert not [url for url in sent if url.endswith("/watched/spec")]
-        assert system.client.ask("PUT", "/dags/watched/spec", {"spec": "steps: [echo second]\n"}).status == 200
+        assert not [url for url in sent if url.endswith("/watched-spec/spec")]
+        assert system.client.ask("PUT", "/dags/watched-spec/spec", {"spec": "steps: [echo second]\n"}).status == 200
         expect(editor).to_have_value("steps: [echo second]\n")
         editor.fill("steps: [echo mine]\n")
-        assert system.client.ask("PUT", "/dags/watched/spec", {"spec": "steps: [echo third]\n"}).status == 200
+        assert system.client.ask("PUT", "/dags/watched-spec/spec", {"spec": "steps: [echo third]\n"}).status == 200
         told = page.get_by_text("Somebody else has saved another text")
         expect(told).to_be_visible()
         expect(editor).to_have_value("steps: [echo mine]\n")
@@ -91,15 +91,15 @@ def test_what_others_save_is_shown_or_told_while_the_spec_is_open(look: Look, sy
             editor.fill(f"steps: [echo both {len(ends)}]\n")
             expect(page.get_by_text("Not saved", exact=True)).to_be_visible()
             spec = f"steps: [echo both {len(ends)}]{ends}"
-            assert system.client.ask("PUT", "/dags/watched/spec", {"spec": spec}).status == 200
+            assert system.client.ask("PUT", "/dags/watched-spec/spec", {"spec": spec}).status == 200
             expect(page.get_by_text("Not saved", exact=True)).to_have_count(0)
 
 
 def test_the_switch_of_a_schedule_is_seen_in_forced_colours(look: Look, system: Embedded) -> None:
-    system.client.create("forced", "schedule: '0 5 * * *'\nsteps: [echo x]\n")
-    with look("#/dags?name=forced") as page:
+    system.client.create("forced-switch", "schedule: '0 5 1 1 *'\nsteps: [echo x]\n")
+    with look("#/dags?name=forced-switch") as page:
         page.emulate_media(forced_colors="active")
-        expect(page.get_by_role("switch", name="Schedule of forced")).to_have_css("opacity", "1")
+        expect(page.get_by_role("switch", name="Schedule of forced-switch")).to_have_css("opacity", "1")
 
 
 def test_a_long_tag_does_not_widen_its_filter_nor_touch_the_name_above_it(look: Look, system: Embedded) -> None:
@@ -124,7 +124,7 @@ def test_files_that_cannot_be_loaded_are_told_above_the_list(chromium: Browser, 
 
 
 def test_a_schedule_is_switched_off_and_on(look: Look, system: Embedded) -> None:
-    system.client.create("planned", "schedule: '0 5 * * *'\nsteps: [echo x]\n")
+    system.client.create("planned", "schedule: '0 5 1 1 *'\nsteps: [echo x]\n")
     with look("#/dags?name=planned") as page:
         row = page.get_by_role("row", name="planned")
         expect(row).to_contain_text("in ")
@@ -184,11 +184,11 @@ def test_search_leads_to_the_line(look: Look, system: Embedded) -> None:
 
 
 def test_an_unsaved_text_is_restored_when_the_user_returns(look: Look, system: Embedded) -> None:
-    system.client.create("kept", "steps: [echo first]\n")
+    system.client.create("kept-unsaved", "steps: [echo first]\n")
     asks = """() => { const leaving = new Event("beforeunload", { cancelable: true });
       dispatchEvent(leaving); return leaving.defaultPrevented; }"""
-    with look("#/dags/kept?tab=spec", expected=("status of 412",), stored=PLAIN_EDITOR) as page:
-        editor = page.get_by_label("Spec of kept")
+    with look("#/dags/kept-unsaved?tab=spec", expected=("status of 412",), stored=PLAIN_EDITOR) as page:
+        editor = page.get_by_label("Spec of kept-unsaved")
         expect(editor).to_have_value("steps: [echo first]\n")
         assert not page.evaluate(asks)
         editor.fill("steps: [{comand: mine}]\n")
@@ -198,7 +198,8 @@ def test_an_unsaved_text_is_restored_when_the_user_returns(look: Look, system: E
         expect(page.get_by_role("heading", name="Queues", exact=True)).to_be_visible()
         assert page.evaluate(asks)
         page.get_by_role("link", name="DAGs", exact=True).click()
-        page.get_by_role("row", name="kept").get_by_role("link", name="not saved").click()
+        page.get_by_label("Name", exact=True).fill("kept-unsaved")
+        page.get_by_role("row", name="kept-unsaved").get_by_role("link", name="not saved").click()
         expect(editor).to_have_value("steps: [{comand: mine}]\n")
         expect(page.get_by_text("Not saved", exact=True)).to_be_visible()
         expect(page.locator(".gutter .wrong")).not_to_have_count(0)
@@ -206,7 +207,7 @@ def test_an_unsaved_text_is_restored_when_the_user_returns(look: Look, system: E
         # It is still saved only over the text that it was made from.
         editor.fill("steps: [echo mine]\n")
         page.get_by_role("link", name="Steps", exact=True).click()
-        assert system.client.ask("PUT", "/dags/kept/spec", {"spec": "steps: [echo theirs]\n"}).status == 200
+        assert system.client.ask("PUT", "/dags/kept-unsaved/spec", {"spec": "steps: [echo theirs]\n"}).status == 200
         page.go_back()
         page.get_by_role("button", name="Save", exact=True).click()
         expect(page.get_by_text("This spec was changed by another user")).to_be_visible()
@@ -217,15 +218,15 @@ def test_an_unsaved_text_is_restored_when_the_user_returns(look: Look, system: E
 
         editor.fill("steps: [echo renamed]\n")
         page.get_by_role("button", name="Rename", exact=True).click()
-        page.get_by_label("New name").fill("kept-2")
+        page.get_by_label("New name").fill("renamed-unsaved")
         page.get_by_role("dialog").get_by_role("button", name="Rename", exact=True).click()
         page.get_by_role("link", name="Spec (not saved)").click()
-        expect(page.get_by_label("Spec of kept-2")).to_have_value("steps: [echo renamed]\n")
+        expect(page.get_by_label("Spec of renamed-unsaved")).to_have_value("steps: [echo renamed]\n")
         page.get_by_role("button", name="Save", exact=True).click()
         expect(page.get_by_text("Saved.", exact=True)).to_be_visible()
         expect(page.get_by_role("link", name="Spec", exact=True)).to_be_visible()
         assert not page.evaluate(asks)
-    assert "renamed" in system.client.ask("GET", "/dags/kept-2/spec").json["spec"]
+    assert "renamed" in system.client.ask("GET", "/dags/renamed-unsaved/spec").json["spec"]
 
 
 def test_an_unsaved_text_survives_that_its_dag_is_deleted(look: Look, system: Embedded) -> None:
@@ -248,8 +249,8 @@ def test_an_unsaved_text_survives_that_its_dag_is_deleted(look: Look, system: Em
 
 
 def test_an_unsaved_text_is_found_after_its_dag_was_deleted_meanwhile(look: Look, system: Embedded) -> None:
-    for name in ("gone-saved", "gone-dropped"):
-        system.client.create(name, "steps: [echo first]\n")
+    system.client.create("gone-saved", "steps: [echo first]\n")
+    system.client.create("gone-dropped", "steps: [echo first]\n")
     with look("#/dags", expected=("status of 404",), stored=PLAIN_EDITOR) as page:
         for name in ("gone-saved", "gone-dropped"):
             page.evaluate(f"location.hash = '#/dags/{name}?tab=spec'")
@@ -266,6 +267,7 @@ def test_an_unsaved_text_is_found_after_its_dag_was_deleted_meanwhile(look: Look
             page.get_by_role("button", name=button, exact=True).click()
         expect(page.get_by_role("heading", name="Not found")).to_be_visible()
         page.get_by_role("link", name="All DAGs").click()
+        page.get_by_label("Name", exact=True).fill("gone-saved")
         expect(page.get_by_role("link", name="gone-saved", exact=True)).to_be_visible()
         expect(page.get_by_text("Not saved: ")).to_have_count(0)
     assert system.client.ask("GET", "/dags/gone-saved/spec").json["spec"] == "steps: [echo mine]\n"
@@ -324,7 +326,7 @@ def test_a_page_of_the_list_that_became_empty_leads_back(look: Look, system: Emb
 
 
 def test_the_part_of_a_dag_that_is_shown_is_named_in_sight_on_a_phone(look: Look, system: Embedded) -> None:
-    system.client.create("parts", "schedule: '0 5 * * *'\nsteps: [echo x]\n")
+    system.client.create("parts", "schedule: '0 5 1 1 *'\nsteps: [echo x]\n")
     with look("#/dags/parts?tab=slots", size=(360, 740)) as page:
         parts = page.get_by_role("navigation", name="Parts of the DAG")
         shown = parts.get_by_role("link", name="Schedule", exact=True)

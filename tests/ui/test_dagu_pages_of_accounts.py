@@ -52,24 +52,24 @@ def test_login_password_and_logout(site: Site, chromium: Browser) -> None:
 
 
 def test_webhooks_are_made_used_switched_and_deleted(site: Site, front_end: Open) -> None:
-    site.create("hooked", "steps: [echo x]\n")
-    with front_end("404 GET /api/v2/dags/hooked/webhook") as front:
-        front.open("dags/hooked/webhook")
+    site.create("posted-to", "steps: [echo x]\n")
+    with front_end("404 GET /api/v2/dags/posted-to/webhook") as front:
+        front.open("dags/posted-to/webhook")
         front.button("Create Webhook").click()
         front.sees("dagu_wh_", exact=False)
         first = front.text("dagu_wh_", exact=False).inner_text()
-        assert Side(site.url, token=first).ask("POST", "/webhooks/hooked", {})[0] == 200
+        assert Side(site.url, token=first).ask("POST", "/webhooks/posted-to", {})[0] == 200
         front.button("Done").click()
         front.open("webhooks")
-        front.page.get_by_role("row").filter(has_text="hooked").get_by_role("switch").click()
-        eventually(lambda: site.get("/dags/hooked/webhook")["enabled"] is False)
-        front.choose("hooked", "Regenerate Token")
+        front.page.get_by_role("row").filter(has_text="posted-to").get_by_role("switch").click()
+        eventually(lambda: site.get("/dags/posted-to/webhook")["enabled"] is False)
+        front.choose("posted-to", "Regenerate Token")
         front.page.get_by_role("dialog").get_by_role("button").filter(has_text="Regenerate").click()
         front.sees("dagu_wh_", exact=False)
         front.open("webhooks")
-        front.choose("hooked", "Delete")
+        front.choose("posted-to", "Delete")
         front.page.get_by_role("dialog").get_by_role("button").filter(has_text="Delete").click()
-        eventually(lambda: site.ask("GET", "/dags/hooked/webhook")[0] == 404)
+        eventually(lambda: site.ask("GET", "/dags/posted-to/webhook")[0] == 404)
 
 
 def test_users_are_made_edited_and_deleted(site: Site, front_end: Open) -> None:

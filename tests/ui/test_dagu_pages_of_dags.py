@@ -56,38 +56,38 @@ def test_a_dag_is_made_edited_renamed_and_deleted(site: Site, front_end: Open) -
     with front_end() as front:
         front.open("dags")
         front.button("Create new DAG").click()
-        front.dialog.locator("#dag-name").fill("made-here")
+        front.dialog.locator("#dag-name").fill("made-there")
         front.dialog.get_by_role("button", name="Create").click()
-        front.page.wait_for_url("**/dags/made-here/spec*")
+        front.page.wait_for_url("**/dags/made-there/spec*")
         front.write("steps: [echo edited]\n")
         front.titled("Save changes").click()
-        eventually(lambda: "echo edited" in site.get("/dags/made-here/spec")["spec"])
+        eventually(lambda: "echo edited" in site.get("/dags/made-there/spec")["spec"])
         front.write("steps: 5\n")
         front.titled("Save changes").click()
         front.told("steps")
-        assert "echo edited" in site.get("/dags/made-here/spec")["spec"]
-        front.open("dags/made-here/spec")
+        assert "echo edited" in site.get("/dags/made-there/spec")["spec"]
+        front.open("dags/made-there/spec")
         front.button("Rename").click()
-        front.dialog.locator("#dag-name").fill("renamed-here")
+        front.dialog.locator("#dag-name").fill("renamed-there")
         front.dialog.get_by_role("button", name="Rename").click()
-        front.page.wait_for_url("**/dags/renamed-here*")
-        assert site.ask("GET", "/dags/made-here")[0] == 404
-        front.open("dags/renamed-here/spec")
+        front.page.wait_for_url("**/dags/renamed-there*")
+        assert site.ask("GET", "/dags/made-there")[0] == 404
+        front.open("dags/renamed-there/spec")
         front.button("Delete").click()
         front.page.wait_for_url("**/dags/")
-        eventually(lambda: site.ask("GET", "/dags/renamed-here")[0] == 404)
+        eventually(lambda: site.ask("GET", "/dags/renamed-there")[0] == 404)
         front.told("Are you sure to delete the DAG?")
 
 
 def test_a_dag_is_suspended_and_shown_beside_the_list(site: Site, front_end: Open) -> None:
-    site.create("beside")
-    site.start("beside", status="partially_succeeded")
+    site.create("next-to-list")
+    site.start("next-to-list", status="partially_succeeded")
     with front_end() as front:
-        front.open("dags?search=beside")
-        front.sees("beside")
+        front.open("dags?search=next-to-list")
+        front.sees("next-to-list")
         front.page.get_by_role("switch").filter(visible=True).click()
-        eventually(lambda: site.get("/dags/beside")["suspended"] is True)
-        front.text("beside").click()
+        eventually(lambda: site.get("/dags/next-to-list")["suspended"] is True)
+        front.text("next-to-list").click()
         front.sees("Node Status")
         front.button("History").click()
         # One run: a dot for each of its steps, and for its handler.
@@ -99,8 +99,8 @@ def test_a_dag_is_suspended_and_shown_beside_the_list(site: Site, front_end: Ope
 
 
 def test_arrow_keys_go_from_dag_to_dag_beside_the_list(site: Site, front_end: Open) -> None:
-    for name in ("arrow-one", "arrow-two"):
-        site.create(name)
+    site.create("arrow-one")
+    site.create("arrow-two")
     with front_end() as front:
         front.open("dags?search=arrow")
         front.text("arrow-one").click()
@@ -113,11 +113,11 @@ def test_arrow_keys_go_from_dag_to_dag_beside_the_list(site: Site, front_end: Op
 
 
 def test_an_older_run_is_chosen_in_the_history(site: Site, front_end: Open) -> None:
-    site.create("past", "params: '0'\nsteps: [exit $1]\n")
-    site.start("past", "older", "failed", params="1")
-    site.start("past", "newer", "succeeded")
+    site.create("older-runs", "params: '0'\nsteps: [exit $1]\n")
+    site.start("older-runs", "older", "failed", params="1")
+    site.start("older-runs", "newer", "succeeded")
     with front_end() as front:
-        front.open("dags/past/history")
+        front.open("dags/older-runs/history")
         dots = front.page.locator("tbody td.cursor-pointer")
         expect(dots).to_have_count(2)
         front.sees("newer")

@@ -117,10 +117,10 @@ def test_arrow_keys_go_from_run_to_run_beside_the_list(site: Site, front_end: Op
 
 
 def test_the_page_of_a_run_shows_graph_logs_outputs_and_spec(site: Site, front_end: Open) -> None:
-    site.create("shown")
-    site.start("shown", status="partially_succeeded")
+    site.create("tour-of-run")
+    site.start("tour-of-run", status="partially_succeeded")
     with front_end() as front:
-        front.open("dag-runs/shown/first")
+        front.open("dag-runs/tour-of-run/first")
         expect(front.page.locator("svg g.node")).to_have_count(4)
         graph = front.page.locator("svg").filter(has=front.page.locator("g.node"))
         expect(graph).to_have_count(1)
@@ -157,11 +157,11 @@ def test_the_page_of_a_run_shows_graph_logs_outputs_and_spec(site: Site, front_e
         front.page.keyboard.press("Escape")
         front.page.locator("button, a").filter(has_text="stderr").filter(visible=True).first.click()
         front.sees("oops")
-        front.open("dag-runs/shown/first")
+        front.open("dag-runs/tour-of-run/first")
         front.text("Scheduler Log").click()
-        lines = site.get("/dag-runs/shown/first/log")["totalLines"]
+        lines = site.get("/dag-runs/tour-of-run/first/log")["totalLines"]
         front.sees(f"of {lines} lines", exact=False)
-        front.open("dag-runs/shown/first")
+        front.open("dag-runs/tour-of-run/first")
         front.button("Timeline").click()
         front.lacks("Node Status")
         front.sees("d")
@@ -172,24 +172,24 @@ def test_the_page_of_a_run_shows_graph_logs_outputs_and_spec(site: Site, front_e
 
 
 def test_steps_are_retried_and_their_status_changed(site: Site, front_end: Open) -> None:
-    site.create("again", "steps: [{name: x, command: exit 1}, {name: y, command: echo y}]\n")
-    site.start("again", status="failed")
+    site.create("status-changed", "steps: [{name: x, command: exit 1}, {name: y, command: echo y}]\n")
+    site.start("status-changed", status="failed")
     with front_end() as front:
-        front.open("dag-runs/again/first")
+        front.open("dag-runs/status-changed/first")
         front.page.locator("svg g.node").first.click(button="right")
         front.dialog.get_by_role("button", name="Success").click()
-        site.until("again", "first", lambda run: labels(run)["x"] == "succeeded")
-        front.open("dag-runs/again/first")
+        site.until("status-changed", "first", lambda run: labels(run)["x"] == "succeeded")
+        front.open("dag-runs/status-changed/first")
         front.page.get_by_title("Retry from this step").filter(visible=True).nth(1).click()
         front.dialog.get_by_role("button", name="Retry").click()
-        site.until("again", "first", lambda run: labels(run)["y"] == "succeeded")
+        site.until("status-changed", "first", lambda run: labels(run)["y"] == "succeeded")
         front.sees("succeeded")
         front.button("Retry").click()
         front.dialog.get_by_role("checkbox").check()
         front.dialog.get_by_role("button", name="Rerun").or_(
             front.dialog.get_by_role("button", name="Reschedule")
         ).last.click()
-        eventually(lambda: len(site.get("/dag-runs?name=again")["dagRuns"]) == 2)
+        eventually(lambda: len(site.get("/dag-runs?name=status-changed")["dagRuns"]) == 2)
 
 
 def test_a_step_waits_for_an_answer_in_the_page(site: Site, front_end: Open) -> None:
@@ -211,10 +211,10 @@ def test_a_step_waits_for_an_answer_in_the_page(site: Site, front_end: Open) -> 
 
 
 def test_sub_runs_are_listed_and_opened(site: Site, front_end: Open) -> None:
-    site.create("kids", KIDS)
-    site.start("kids", status="succeeded")
+    site.create("two-calls", KIDS)
+    site.start("two-calls", status="succeeded")
     with front_end() as front:
-        front.open("dag-runs/kids/first")
+        front.open("dag-runs/two-calls/first")
         front.text("Multiple executions: 3 sub DAG runs").click()
         front.sees("p3", exact=False)
         front.text("View Sub DAG Run: kid").click()

@@ -42,9 +42,9 @@ def write(page: Page, text: str, *, after: str) -> None:
 
 
 def test_what_is_typed_is_completed_checked_compared_and_saved(look: Look, system: Embedded) -> None:
-    system.client.create("typed", SPEC)
-    with look("#/dags/typed?tab=spec") as page:
-        editor = page.get_by_role("textbox", name="Spec of typed")
+    system.client.create("typed-in", SPEC)
+    with look("#/dags/typed-in?tab=spec") as page:
+        editor = page.get_by_role("textbox", name="Spec of typed-in")
         expect(editor).to_contain_text("echo load")
 
         # Keys of a step are offered with their meaning; one that it has already is not.
@@ -64,19 +64,19 @@ def test_what_is_typed_is_completed_checked_compared_and_saved(look: Look, syste
         expect(page.locator(".problems")).to_contain_text("limit")
         page.keyboard.press("Control+s")
         expect(page.get_by_text("Not saved: the spec has errors.")).to_be_visible()
-        assert saved(system, "typed") == SPEC
+        assert saved(system, "typed-in") == SPEC
         for _ in "many":
             page.keyboard.press("Backspace")
         page.keyboard.type("3\nintervalSec: 1")
         expect(mistakes).to_have_count(0)
 
         page.get_by_role("button", name="Show changes").click()
-        dialog = page.get_by_role("dialog", name="Changes to typed")
+        dialog = page.get_by_role("dialog", name="Changes to typed-in")
         expect(dialog.locator(".cm-line.cm-changedLine")).to_have_count(3)
         expect(dialog).to_contain_text("retryPolicy:")
         dialog.get_by_role("button", name="Save", exact=True).click()
         expect(page.get_by_text("Saved.", exact=True)).to_be_visible()
-        assert saved(system, "typed") == f"{SPEC[:-1]}\n    retryPolicy:\n      limit: 3\n      intervalSec: 1\n"
+        assert saved(system, "typed-in") == f"{SPEC[:-1]}\n    retryPolicy:\n      limit: 3\n      intervalSec: 1\n"
 
 
 def test_undo_does_not_take_back_the_text_that_was_read(look: Look, system: Embedded) -> None:

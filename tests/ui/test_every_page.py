@@ -277,19 +277,19 @@ def test_an_address_of_dagus_pages_opens_ours(look: Look, shown: Deployment) -> 
 
 
 def test_a_dialog_closes_when_its_page_is_left(look: Look, system: Deployment) -> None:
-    system.client.create("asked", "steps: [echo x]\n")
+    system.client.create("left-with-dialog", "steps: [echo x]\n")
     with look("#/runs") as page:
         expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
         page.get_by_role("link", name="DAGs", exact=True).click()
-        page.get_by_label("Name", exact=True).fill("asked")
-        page.get_by_role("button", name="Start asked").click()
+        page.get_by_label("Name", exact=True).fill("left-with-dialog")
+        page.get_by_role("button", name="Start left-with-dialog").click()
         expect(page.get_by_role("dialog")).to_be_visible()
         page.go_back()
         expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
         expect(page.get_by_role("dialog")).to_have_count(0)
         page.get_by_role("link", name="Search", exact=True).click()
         expect(page.get_by_role("heading", name="Search", exact=True)).to_be_visible()
-    assert system.client.ask("GET", "/dag-runs?name=asked").json["dagRuns"] == []
+    assert system.client.ask("GET", "/dag-runs?name=left-with-dialog").json["dagRuns"] == []
 
 
 def test_keys_lead_everywhere(look: Look, shown: Deployment) -> None:

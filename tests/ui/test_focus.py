@@ -9,7 +9,7 @@ from tests.ui.conftest import PLAIN_EDITOR, Look
 
 
 def test_a_button_keeps_the_focus_when_its_action_is_done(look: Look, system: Embedded) -> None:
-    system.client.create("switched", "schedule: '0 5 * * *'\nsteps: [echo x]\n")
+    system.client.create("switched", "schedule: '0 5 1 1 *'\nsteps: [echo x]\n")
     with look("#/dags/switched") as page:
         page.get_by_role("button", name="Suspend schedule").focus()
         page.keyboard.press("Enter")
@@ -19,11 +19,11 @@ def test_a_button_keeps_the_focus_when_its_action_is_done(look: Look, system: Em
 
 
 def test_save_keeps_the_focus_when_nothing_is_left_to_save(look: Look, system: Embedded) -> None:
-    system.client.create("saved", "steps: [echo x]\n")
-    with look("#/dags/saved?tab=spec", stored=PLAIN_EDITOR) as page:
+    system.client.create("save-focused", "steps: [echo x]\n")
+    with look("#/dags/save-focused?tab=spec", stored=PLAIN_EDITOR) as page:
         save = page.get_by_role("button", name="Save", exact=True)
         expect(save).to_be_disabled()
-        page.get_by_label("Spec of saved").fill("steps: [echo y]\n")
+        page.get_by_label("Spec of save-focused").fill("steps: [echo y]\n")
         expect(save).to_be_enabled()
         save.focus()
         page.keyboard.press("Enter")
@@ -33,9 +33,11 @@ def test_save_keeps_the_focus_when_nothing_is_left_to_save(look: Look, system: E
 
 
 def test_a_row_keeps_the_focus_when_the_one_before_it_goes(look: Look, system: Embedded, tmp_path: Path) -> None:
-    for name in ("leaves", "stays"):
-        hold = f"until test -e {tmp_path / name}; do sleep 0.05; done"
-        system.client.create(name, f"queue: focus\nsteps: [{{name: s, command: '{hold}'}}]\n")
+    def until(file: str) -> str:
+        return f"queue: focus\nsteps: [{{name: s, command: 'until test -e {tmp_path / file}; do sleep 0.05; done'}}]\n"
+
+    system.client.create("leaves", until("leaves"))
+    system.client.create("stays", until("stays"))
     system.client.ask("PUT", "/queues/focus", {"maxConcurrency": 2})
     system.client.start("stays")
     system.client.until("running", "stays")

@@ -59,10 +59,10 @@ def test_a_printed_run_has_the_whole_log_and_is_dark_on_light(look: Look, system
 
 
 def test_of_an_endless_line_a_part_is_shown_and_the_whole_is_downloaded(look: Look, system: Embedded) -> None:
-    system.client.create("endless-line", "steps: [{name: a, command: \"printf '%300000d\\\\n' 7; echo end\"}]\n")
-    system.client.start("endless-line")
-    system.client.until("succeeded", "endless-line")
-    with look("#/runs/endless-line/r1?step=a") as page:
+    system.client.create("one-long-line", "steps: [{name: a, command: \"printf '%300000d\\\\n' 7; echo end\"}]\n")
+    system.client.start("one-long-line")
+    system.client.until("succeeded", "one-long-line")
+    with look("#/runs/one-long-line/r1?step=a") as page:
         log = page.get_by_role("log")
         expect(log).to_contain_text("… 296,000 more characters: see Download")
         assert len(log.text_content() or "") < 5000
@@ -167,9 +167,9 @@ def test_an_address_of_a_line_beyond_the_end_shows_the_end(look: Look, system: E
 
 
 def test_a_log_is_not_asked_for_once_its_page_is_left(look: Look, system: Embedded) -> None:
-    system.client.create("left", "steps: [{name: nap, command: 'echo zzz; sleep 600'}]\n")
-    system.client.start("left")
-    with look("#/runs/left/r1?step=nap") as page:
+    system.client.create("log-left", "steps: [{name: nap, command: 'echo zzz; sleep 600'}]\n")
+    system.client.start("log-left")
+    with look("#/runs/log-left/r1?step=nap") as page:
         expect(page.get_by_role("log")).to_contain_text("zzz")
         page.get_by_role("link", name="Queues", exact=True).click()
         expect(page.get_by_role("heading", name="Queues", exact=True)).to_be_visible()
@@ -179,13 +179,13 @@ def test_a_log_is_not_asked_for_once_its_page_is_left(look: Look, system: Embedd
         for _ in range(2):
             page.wait_for_event("request", lambda request: "/queues" in request.url)
         assert [url for url in asked if "/log" in url] == []
-        assert system.client.ask("POST", "/dag-runs/left/r1/stop").status == 200
+        assert system.client.ask("POST", "/dag-runs/log-left/r1/stop").status == 200
 
 
 def test_what_was_asked_of_a_log_before_an_outage_is_asked_again_after_it(look: Look, system: Embedded) -> None:
-    pour(system, "asked-again", 3000)
-    system.client.until("succeeded", "asked-again")
-    with look("#/runs/asked-again/r1?step=pour", expected=("ERR_FAILED",)) as page:
+    pour(system, "log-asked-twice", 3000)
+    system.client.until("succeeded", "log-asked-twice")
+    with look("#/runs/log-asked-twice/r1?step=pour", expected=("ERR_FAILED",)) as page:
         page.evaluate("AbortSignal.timeout = () => new AbortController().signal")
         log = page.get_by_role("log")
         expect(log).to_contain_text("line.003000.")

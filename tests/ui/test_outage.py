@@ -8,7 +8,7 @@ from playwright.sync_api import Page, Route, expect
 
 from tests.harness.cluster import Cluster, Deployment
 from tests.harness.eventually import eventually
-from tests.ui.conftest import PLAIN_EDITOR, Look, running_cluster
+from tests.ui.conftest import PLAIN_EDITOR, Look, running_cluster, worker_row
 
 API = "**/api/v2/**"
 HEALTH = "**/api/v2/health"
@@ -28,10 +28,10 @@ def held(page: Page, url: str) -> list[Route]:
 
 
 def test_an_outage_is_told_and_ends_without_a_reload(look: Look, system: Deployment) -> None:
-    system.client.create("lasting", "steps: [echo x]\n")
+    system.client.create("lasting-one", "steps: [echo x]\n")
     with look("#/dags?name=lasting", expected=("ERR_FAILED", "status of 503")) as page:
         page.evaluate("window.loaded = 'once'")
-        link = page.get_by_role("link", name="lasting", exact=True)
+        link = page.get_by_role("link", name="lasting-one", exact=True)
         expect(link).to_be_visible()
         banner = page.locator(".banner")
         expect(banner).to_be_hidden()
@@ -39,14 +39,14 @@ def test_an_outage_is_told_and_ends_without_a_reload(look: Look, system: Deploym
         page.route(API, lambda route: route.abort())
         expect(banner).to_have_text("The gateway does not answer. Trying again by itself.")
         expect(link).to_be_visible()
-        page.get_by_role("button", name="Start lasting").click()
+        page.get_by_role("button", name="Start lasting-one").click()
         expect(page.locator(".toast.is-error")).to_contain_text("The gateway does not answer")
         expect(page.get_by_role("dialog")).to_have_count(0)
 
-        system.client.create("lasting-2", "steps: [echo x]\n")
+        system.client.create("lasting-two", "steps: [echo x]\n")
         page.unroute(API)
         expect(banner).to_be_hidden()
-        expect(page.get_by_role("link", name="lasting-2", exact=True)).to_be_visible()
+        expect(page.get_by_role("link", name="lasting-two", exact=True)).to_be_visible()
 
         away = {"code": "unavailable", "message": "the broker is away"}
         page.route(HEALTH, lambda route: route.fulfill(status=503, json=away))
@@ -87,7 +87,7 @@ def test_the_system_is_shown_and_a_dialog_kept_while_the_broker_is_away(look: Lo
             why = main.get_by_text("The gateway is not healthy: the message broker cannot be reached")
             expect(why).to_be_visible()
             expect(main.locator(".facts")).to_contain_text("unhealthy")
-            expect(page.get_by_role("row", name="w1")).to_be_visible()
+            expect(worker_row(page, "w1")).to_be_visible()
             expect(page.get_by_role("columnheader", name="Scheduler")).to_be_visible()
 
             page.evaluate("location.hash = '#/dags/broker-away'")
@@ -103,7 +103,7 @@ def test_the_system_is_shown_and_a_dialog_kept_while_the_broker_is_away(look: Lo
             expect(main.get_by_text("new disk")).to_be_visible()
 
             page.evaluate("location.hash = '#/system'")
-            expect(page.get_by_role("row", name="w1")).to_be_visible()
+            expect(worker_row(page, "w1")).to_be_visible()
             expect(why).to_have_count(0)
     finally:
         if not system.rabbit.running:
@@ -113,13 +113,13 @@ def test_the_system_is_shown_and_a_dialog_kept_while_the_broker_is_away(look: Lo
 
 
 def test_changes_that_cannot_be_read_are_not_said_to_be_none(look: Look, system: Deployment) -> None:
-    system.client.create("unread", "steps: [echo x]\n")
-    system.client.start("unread")
-    system.client.until("succeeded", "unread")
+    system.client.create("unread-changes", "steps: [echo x]\n")
+    system.client.start("unread-changes")
+    system.client.until("succeeded", "unread-changes")
     with look(expected=("status of 503",)) as page:
         full = {"code": "unavailable", "message": "This gateway has no room for another stream"}
         page.route("**/events", lambda route: route.fulfill(status=503, json=full))
-        page.goto(f"{page.url.split('#')[0]}#/runs/unread/r1?tab=events")
+        page.goto(f"{page.url.split('#')[0]}#/runs/unread-changes/r1?tab=events")
         expect(page.get_by_text("cannot be read now: This gateway has no room for another stream.")).to_be_visible()
         page.unroute("**/events")
         expect(page.get_by_role("cell", name="begins")).to_be_visible()
@@ -139,17 +139,17 @@ def test_a_spec_that_could_not_be_read_at_first_is_not_replaced_by_nothing(look:
 
 
 def test_what_no_scheduler_has_recorded_yet_is_not_said_to_be_done(look: Look, system: Deployment) -> None:
-    system.client.create("unrecorded", "steps: [sleep 300]\n")
-    system.client.start("unrecorded")
-    system.client.until("running", "unrecorded")
-    with look("#/runs/unrecorded/r1") as page:
+    system.client.create("unrecorded-stop", "steps: [sleep 300]\n")
+    system.client.start("unrecorded-stop")
+    system.client.until("running", "unrecorded-stop")
+    with look("#/runs/unrecorded-stop/r1") as page:
         # As a gateway answers while there is no scheduler.
         page.route("**/stop", lambda route: route.fulfill(status=202, json={"commandId": "c1", "status": "pending"}))
         page.get_by_role("button", name="Stop", exact=True).click()
         page.get_by_role("dialog").get_by_role("button", name="Stop it").click()
         expect(page.locator(".toast")).to_contain_text("Accepted, but not recorded yet")
         expect(page.get_by_role("dialog")).to_have_count(0)
-    assert system.client.ask("POST", "/dag-runs/unrecorded/r1/stop").status == 200
+    assert system.client.ask("POST", "/dag-runs/unrecorded-stop/r1/stop").status == 200
 
 
 def test_runs_whose_change_is_not_recorded_yet_are_not_counted_as_done(look: Look, system: Deployment) -> None:
@@ -173,12 +173,11 @@ def test_runs_whose_change_is_not_recorded_yet_are_not_counted_as_done(look: Loo
 
 @pytest.mark.parametrize("leave", ["Cancel", "Home"])
 def test_an_action_that_fails_after_its_dialog_was_closed_is_told(look: Look, system: Deployment, leave: str) -> None:
-    name = f"closed-{leave.lower()}"
-    system.client.create(name, "steps: [echo x]\n")
+    system.client.create(name := f"fails-after-{leave.lower()}", "steps: [echo x]\n")
     with look(f"#/dags/{name}", expected=("status of 404",)) as page:
         slow = held(page, "**/rename")
         page.get_by_role("button", name="Rename").click()
-        page.get_by_label("New name").fill(f"{name}-2")
+        page.get_by_label("New name").fill("renamed-after-all")
         with page.expect_request("**/rename"):
             page.get_by_role("dialog").get_by_role("button", name="Rename").click()
         if leave == "Cancel":
@@ -195,9 +194,9 @@ def test_a_button_cannot_be_pressed_again_while_its_request_is_under_way(
     look: Look, system: Deployment, tmp_path: Path
 ) -> None:
     hold = f"until test -e {tmp_path / 'open'}; do sleep 0.05; done"
-    system.client.create("slow-again", f"steps: [{{name: s, command: '{hold}'}}]\n")
-    system.client.start("slow-again")
-    with look("#/runs/slow-again/r1") as page:
+    system.client.create("rerun-held", f"steps: [{{name: s, command: '{hold}'}}]\n")
+    system.client.start("rerun-held")
+    with look("#/runs/rerun-held/r1") as page:
         slow = held(page, "**/reschedule")
         again = page.get_by_role("button", name="Run again")
         with page.expect_request("**/reschedule"):
@@ -297,8 +296,9 @@ def test_a_slow_answer_is_announced_and_a_dialog_waits_for_what_it_changed(look:
 
 
 def test_a_filter_does_not_wait_for_a_request_that_is_never_answered(look: Look, system: Deployment) -> None:
+    system.client.create("never-1", "steps: [echo x]\n")
+    system.client.create("never-2", "steps: [echo x]\n")
     for name in ("never-1", "never-2"):
-        system.client.create(name, "steps: [echo x]\n")
         system.client.start(name)
     with look("#/runs?q=never-1") as page:
         page.evaluate(PATIENT)

@@ -66,10 +66,10 @@ def test_a_page_shows_that_the_init_handler_failed(look: Look, system: Embedded)
 
 
 def test_who_closes_a_step_by_the_keyboard_is_where_it_was_opened(look: Look, system: Embedded) -> None:
-    system.client.create("closed", "steps: [{name: a, command: echo a}, {name: b, command: echo b}]\n")
-    system.client.start("closed")
-    system.client.until("succeeded", "closed")
-    with look("#/runs/closed/r1") as page:
+    system.client.create("step-closed", "steps: [{name: a, command: echo a}, {name: b, command: echo b}]\n")
+    system.client.start("step-closed")
+    system.client.until("succeeded", "step-closed")
+    with look("#/runs/step-closed/r1") as page:
         link = page.get_by_role("link", name="b", exact=True)
         for button, key in (("Close", "Enter"), ("stderr", "Escape")):
             link.focus()
@@ -83,12 +83,12 @@ def test_who_closes_a_step_by_the_keyboard_is_where_it_was_opened(look: Look, sy
 def test_the_one_child_run_of_many_that_failed_is_found(look: Look, system: Embedded) -> None:
     child = 'params: [{ITEM: ""}]\nsteps: [{name: work, command: test "$ITEM" != 204}]\n'
     items = [f"ITEM={number}" for number in range(205)]
-    system.client.create("one-of-many", child)
-    call = f"{{name: fan, call: one-of-many, parallel: {{items: {items}, maxConcurrent: 20}}}}"
-    system.client.create("many", f"steps: [{call}]\n")
-    system.client.start("many")
-    system.client.until("failed", "many")
-    with look("#/runs/many/r1?step=fan") as page:
+    system.client.create("one-of-205", child)
+    call = f"{{name: fan, call: one-of-205, parallel: {{items: {items}, maxConcurrent: 20}}}}"
+    system.client.create("calls-205", f"steps: [{call}]\n")
+    system.client.start("calls-205")
+    system.client.until("failed", "calls-205")
+    with look("#/runs/calls-205/r1?step=fan") as page:
         rows = page.locator(".panel tbody").first.get_by_role("row")
         expect(rows).to_have_count(200)
         page.get_by_label("Status of sub-runs").select_option("failed")
@@ -103,19 +103,19 @@ def test_the_one_child_run_of_many_that_failed_is_found(look: Look, system: Embe
 def test_a_few_child_runs_are_found_by_status_and_say_how_long_they_took(look: Look, system: Embedded) -> None:
     items = list(range(10))
     system.client.create(
-        "some",
-        f"steps: [{{name: fan, call: one-of-some, parallel: {items}}}]\n---\nname: one-of-some\n"
+        "calls-ten",
+        f"steps: [{{name: fan, call: one-of-ten, parallel: {items}}}]\n---\nname: one-of-ten\n"
         "steps: [{name: work, command: test $1 != 7}]\n",
     )
-    system.client.start("some")
-    system.client.until("failed", "some")
-    with look("#/runs/some/r1?step=fan") as page:
+    system.client.start("calls-ten")
+    system.client.until("failed", "calls-ten")
+    with look("#/runs/calls-ten/r1?step=fan") as page:
         rows = page.locator(".panel tbody").first.get_by_role("row")
         expect(rows).to_have_count(10)
         page.get_by_label("Status of sub-runs").select_option("failed")
         expect(rows).to_have_count(1)
         # Not in whole seconds, in which their times are, unless a busy machine took ten or more.
-        expect(rows).to_have_text(re.compile(r"^✕failedone-of-some7(\d+ ms|\d\.\d s|\d\d s|\d+ min \d\d s)$"))
+        expect(rows).to_have_text(re.compile(r"^✕failedone-of-ten7(\d+ ms|\d\.\d s|\d\d s|\d+ min \d\d s)$"))
 
 
 def test_what_turns_the_direction_of_a_text_is_shown_to_who_decides_by_it(look: Look, system: Embedded) -> None:
@@ -213,10 +213,10 @@ def test_back_leads_to_where_a_list_was_left(look: Look, system: Embedded) -> No
 
 
 def test_a_run_whose_question_was_closed_by_hand_can_be_retried(look: Look, system: Embedded) -> None:
-    system.client.create("closed-by-hand", "steps: [{name: ok, type: hitl}, {name: after, command: echo after}]\n")
-    system.client.start("closed-by-hand")
-    system.client.until("waiting", "closed-by-hand")
-    with look("#/runs/closed-by-hand/r1?step=ok") as page:
+    system.client.create("marked-by-hand", "steps: [{name: ok, type: hitl}, {name: after, command: echo after}]\n")
+    system.client.start("marked-by-hand")
+    system.client.until("waiting", "marked-by-hand")
+    with look("#/runs/marked-by-hand/r1?step=ok") as page:
         again = page.get_by_role("button", name="Retry", exact=True)
         mark = page.get_by_role("button", name="Mark as succeeded")
         expect(mark).to_be_visible()

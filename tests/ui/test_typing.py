@@ -9,7 +9,7 @@ from tests.ui.conftest import PLAIN_EDITOR, Look
 
 TEXT = "aZ0 /?g-é"
 """Has letters that are shortcuts elsewhere."""
-PLACES = {"home": 1, "dags": 1, "audit": 3, "search": 1, "runs": 2, "settings": 1, "runs/key-by-key/r1?step=s": 1}
+PLACES = {"home": 1, "dags": 1, "audit": 3, "search": 1, "runs": 2, "settings": 1, "runs/key-by-key-page/r1?step=s": 1}
 """How many fields for a text each page has."""
 FIELDS = "main input[type=search]"
 
@@ -29,9 +29,9 @@ def takes_keys(field: Locator) -> None:
 
 
 def test_a_field_of_a_page_takes_every_key(look: Look, system: Embedded) -> None:
-    system.client.create("key-by-key", "steps: [{name: s, command: echo x}]\n")
-    system.client.start("key-by-key")
-    system.client.until("succeeded", "key-by-key")
+    system.client.create("key-by-key-page", "steps: [{name: s, command: echo x}]\n")
+    system.client.start("key-by-key-page")
+    system.client.until("succeeded", "key-by-key-page")
     for place, count in PLACES.items():
         with look(f"#/{place}") as page:
             fields = page.locator(FIELDS)
@@ -80,9 +80,9 @@ def test_tab_in_the_plain_editor_indents_thousands_of_lines(look: Look, system: 
     line = "    - {name: '<b>é&lt;', command: \"echo  1\"}\t\n"
     before = line * 3000
     with look("#/dags", stored=PLAIN_EDITOR) as page:
-        system.client.create("tab-indents-all", "steps: [echo x]\n")
-        page.evaluate("location.hash = '#/dags/tab-indents-all?tab=spec'")
-        area = page.get_by_label("Spec of tab-indents-all")
+        system.client.create("tab-in-long-text", "steps: [echo x]\n")
+        page.evaluate("location.hash = '#/dags/tab-in-long-text?tab=spec'")
+        area = page.get_by_label("Spec of tab-in-long-text")
         area.evaluate("(area, text) => { area.value = text; area.oninput(); area.select(); area.focus(); }", before)
         page.keyboard.press("Tab")
         assert area.input_value() == f"  {line}" * 3000

@@ -35,9 +35,8 @@ def accept(route: Route) -> None:
 def test_after_a_late_save_the_next_one_replaces_nothing_of_others_unasked(
     look: Look, system: Deployment, meanwhile: str
 ) -> None:
-    name = f"late-{meanwhile.split(maxsplit=1)[0]}"
+    system.client.create(name := f"late-save-{meanwhile.split(maxsplit=1)[0]}", "steps: [echo first]\n")
     where = f"/dags/{name}/spec"
-    system.client.create(name, "steps: [echo first]\n")
     with look(f"#/dags/{name}?tab=spec", expected=("status of 412",), stored=PLAIN_EDITOR) as page:
         editor, save = page.get_by_label(f"Spec of {name}"), page.get_by_role("button", name="Save", exact=True)
         expect(editor).to_have_value("steps: [echo first]\n")
