@@ -177,7 +177,7 @@ def _reason(answer: HttpAnswer) -> str:
 
 def _retry_after(answer: HttpAnswer) -> float:
     given = answer.headers.get("retry-after", "")
-    return min(float(given), _LONGEST_PAUSE_S) if given.isdigit() else 0.0
+    return min(float(given), _LONGEST_PAUSE_S) if given.isdecimal() else 0.0
 
 
 def _outcome(command_id: str) -> Exchange[dict[str, Any]]:

@@ -61,6 +61,14 @@ def test_a_write_is_repeated_with_the_same_key_until_it_is_answered() -> None:
     assert paused[1] >= 1, "the gateway said how long to wait"
 
 
+def test_a_pause_that_is_no_number_is_not_made() -> None:
+    odd = HttpAnswer(503, UNAVAILABLE.content, {"retry-after": "²"})
+
+    result, sent, _ = play(calls.start("hello"), odd, ok({"dagRunId": "r1"}))
+
+    assert (result, len(sent)) == ("r1", 2)
+
+
 def test_two_writes_have_different_keys() -> None:
     keys = {play(calls.start("a"), ok({"dagRunId": "r"}))[1][0].headers["Idempotency-Key"] for _ in range(2)}
 
