@@ -302,6 +302,25 @@ def test_a_log_shows_any_colour_as_one_that_can_be_read(look: Look, system: Embe
         assert dict(zip(shown, classes, strict=True)) == shown
 
 
+def test_a_colour_in_a_log_holds_until_it_is_changed_also_by_a_line_without_text(look: Look, system: Embedded) -> None:
+    shown = {
+        r"\033[31m": None,
+        "all": "fg-1",
+        r"of it \033[32mgreen\r50%\r\033[K100%": "fg-2",
+        r"\r\033[0m": None,
+        "none": None,
+    }
+    printed = "".join(rf"{each}\n" for each in shown)
+    system.client.create("colour-lasts", f"steps:\n  - name: dye\n    command: printf '%b' '{printed}'\n")
+    system.client.start("colour-lasts")
+    system.client.until("succeeded", "colour-lasts")
+    with look("#/runs/colour-lasts/r1?step=dye") as page:
+        lines = page.get_by_role("log").locator(".line")
+        expect(lines).to_have_count(len(shown))
+        classes = lines.evaluate_all("all => all.map(each => each.firstElementChild?.className ?? null)")
+        assert dict(zip(shown, classes, strict=True)) == shown
+
+
 def test_a_log_of_very_many_colours_loses_some_and_no_text(look: Look, system: Embedded) -> None:
     line = "".join(f"\\\\033[3{n % 8}m{n % 10}" for n in range(100))
     flood = f'for i in $(seq 500); do printf "{line}\\n"; done'

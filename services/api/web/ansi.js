@@ -6,7 +6,7 @@ import { h } from "./dom.js";
 // eslint-disable-next-line no-control-regex
 const FOR_TERMINALS = /\u001b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\u0007\u001b]*(?:\u0007|\u001b\\)|[ -/]*[0-~])/g;
 // eslint-disable-next-line no-control-regex
-const STYLE = /(\u001b\[[0-9;:]*m)/;
+const STYLE = /(\u001b\[[0-9;:]*m)/g;
 const ADDRESS = /(https?:\/\/[^\s"'<>\\^`{|}]*[^\s"'<>\\^`{|}.,;:!?)\]])/;
 const LINE_CHARS = 4000;
 /** How many pieces of text a page draws without a halt; lines after so many have no colours. */
@@ -31,7 +31,10 @@ export class AnsiLines {
 
   /** The nodes of a line: as it stood there last, and not longer than an eye can follow. */
   nodes(line) {
-    const shown = line.split("\r").findLast((part) => part.replace(FOR_TERMINALS, "")) ?? "";
+    const states = line.split("\r");
+    const last = states.findLastIndex((state) => state.replace(FOR_TERMINALS, ""));
+    // The colours of the others hold all the same.
+    const shown = states.map((state, index) => (index === last ? state : state.match(STYLE)?.join("") ?? "")).join("");
     const nodes = [];
     let left = LINE_CHARS;
     let hidden = 0;
