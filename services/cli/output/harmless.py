@@ -8,7 +8,8 @@ __all__ = ["ACTS", "COLOUR", "StepColours", "harmless", "line_as_shown"]
 
 ACTS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 """Characters that a terminal acts on, apart from tabs and line ends: escapes and what turns the direction of a text."""
-COLOUR = re.compile(r"(\x1b\[[0-9;:]*m)")
+COLOUR = re.compile(r"(\x1b\[[0-9;:]{0,99}m)")
+"""One that is longer is none: what is on is written before each line."""
 _RESETS = ("\x1b[m", "\x1b[0m")
 _MOST_ON = 8
 """How many colours are kept of a program that never resets them."""
@@ -38,11 +39,22 @@ def line_as_shown(line: str, colours: str = "") -> str:
     """
     if line.isprintable():
         return harmless(colours + line)
-    states = (
-        _SEQUENCE.sub(lambda found: found[0] if COLOUR.fullmatch(found[0]) else "", state)
-        for state in line.split("\r")[::-1]
-    )
-    return harmless(colours + next((state for state in states if COLOUR.sub("", state)), ""))
+    *before, shown = line.split("\r")
+    while before and not COLOUR.sub("", _only_colours(shown)):
+        shown = before.pop()
+    # The colours of the earlier states hold all the same.
+    return harmless(_still_on(colours + "".join(before)) + _only_colours(shown))
+
+
+def _only_colours(text: str) -> str:
+    return _SEQUENCE.sub(lambda found: found[0] if COLOUR.fullmatch(found[0]) else "", text)
+
+
+def _still_on(text: str) -> str:
+    """Return the colours that are on after ``text``."""
+    found = COLOUR.findall(text)
+    since = max((place for place, each in enumerate(found, 1) if each in _RESETS), default=0)
+    return "".join(found[since:][-_MOST_ON:])
 
 
 class StepColours:
@@ -55,7 +67,5 @@ class StepColours:
         """Return the colours that are on before the next line of a step and stream."""
         of = line.step, line.stream
         before = self._on.get(of, "")
-        found = COLOUR.findall(before + line.text)
-        since = max((place for place, each in enumerate(found, 1) if each in _RESETS), default=0)
-        self._on[of] = "".join(found[since:][-_MOST_ON:])
+        self._on[of] = _still_on(before + line.text)
         return before

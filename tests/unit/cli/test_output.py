@@ -167,6 +167,8 @@ def test_the_name_of_a_step_before_its_output_does_not_act_on_the_terminal(
         ("a\x1b]0;title\x07b\x1bcd\x1b[8mhidden", "abd\x1b[8mhidden\x1b[0m"),
         ("\x1b\x1b[2K]52;c;eA==\x07", r"\x1b]52;c;eA==\x07"),
         ("\r\x1b[K", ""),
+        ("\x1b[31m\x1b[0m\x1b[32m 50%\r100%\r", "\x1b[32m100%\x1b[0m"),
+        (f"\x1b[{'1;' * 1000}1mtext", "text"),
     ],
 )
 def test_a_line_of_output_is_shown_as_a_terminal_has_it_in_the_end(written: str, shown: str) -> None:
@@ -189,8 +191,8 @@ def test_a_colour_holds_for_the_next_lines_of_its_step_and_stream_only() -> None
         line = LogLine(step, stream, number, written)
         assert line_as_shown(written, colours.before(line)) == shown
     for number in range(1000):
-        line = LogLine("a", "stdout", number, f"\x1b[38;5;{number % 256}mnever reset")
-        assert len(colours.before(line)) < 100
+        line = LogLine("a", "stdout", number, f"\x1b[38;5;{number % 256}mnever reset\x1b[{'1;' * number}m")
+        assert len(colours.before(line)) < 1000
 
 
 def test_a_colour_of_a_text_ends_with_it() -> None:
