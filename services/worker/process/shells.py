@@ -30,7 +30,7 @@ _READ_TWICE = frozenset({"ssh", "autossh", "mosh", "rsh", "pdsh", "dsh", "clush"
 """Programs that join their words to a text, which one more shell reads."""
 _TEXT_FOLLOWS = frozenset({"-c", "-command"})
 _NIX_SHELL = "nix-shell"
-_NIX_OPTIONS = re.compile(r"^#!\s*nix-shell\s(.*)", re.MULTILINE)
+_NIX_OPTIONS = re.compile(r"^#![ \t]*nix-shell[ \t](.*)", re.MULTILINE)
 _PACKAGE_FOLLOWS = "--with"
 """An option of uv."""
 

@@ -20,7 +20,7 @@ from services.worker.inputs.secret_provider import SecretMissing
 from services.worker.inputs.secret_values import SecretResolver
 from services.worker.inputs.workspace import Workspace
 from services.worker.output.files import log_paths
-from services.worker.process.shells import default_shell, shell_argv
+from services.worker.process.shells import default_shell, interpreter_words, shell_argv
 from services.worker.process.step_users import StepUser
 from shared.contracts.tasks import StepRef, Task
 from shared.errors import InvalidInput
@@ -331,6 +331,12 @@ def test_only_shells_that_have_it_get_errexit() -> None:
     assert shell_argv(("bash", "-x"), "true", errexit=True) == ["bash", "-x", "-e", "-c", "true"]
     assert shell_argv(("/bin/fish",), "true", errexit=True) == ["/bin/fish", "-c", "true"]
     assert shell_argv(("nix-shell",), "true", errexit=True, packages=("jq",))[1:] == ["-p", "jq", "--run", "true"]
+
+
+def test_only_lines_of_a_script_that_begin_with_it_are_options_of_nix_shell() -> None:
+    script = "#!/usr/bin/env nix-shell\n#! nix-shell -p jq\n#! nix-shell\n#!\nnix-shell -i python3 other.nix"
+
+    assert interpreter_words("/usr/bin/env nix-shell", script) == ["/usr/bin/env", "nix-shell", "-p", "jq"]
 
 
 def test_a_default_shell_of_blanks_is_no_shell(monkeypatch: pytest.MonkeyPatch) -> None:
