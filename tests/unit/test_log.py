@@ -2,7 +2,9 @@
 
 import json
 import logging
+import re
 import sys
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -137,3 +139,14 @@ def test_what_is_tried_again_and_again_is_logged_once_a_minute(caplog: pytest.Lo
     ]
     events = [one.message for one in caplog.records]
     assert [events.count(one) for one in ("consumer.interrupted", "ended_runs.not_kept", "broker.lost")] == [2, 2, 4]
+
+
+def test_each_event_of_work_that_waits_is_one_that_is_not_repeated_for_a_minute() -> None:
+    root = Path(__file__).parents[2]
+    files = [*(root / "services").rglob("*.py"), *(root / "shared").rglob("*.py")]
+    events = {name for file in files for name in re.findall(r'_log\.\w+\(\s*"([\w.]+waits?)"', file.read_text())}
+    assert len(events) > 10
+    for name in events:
+        repeats = Repeats()
+        kept = [repeats.filter(logging.LogRecord("scheduler", 30, "", 1, name, (), None)) for _ in range(2)]
+        assert kept == [True, False], name

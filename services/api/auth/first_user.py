@@ -92,7 +92,7 @@ class FirstUser:
             try:
                 self.ensure()
             except DagwayError as error:
-                _log.info("auth.first_user_waits", extra={"error": str(error)})
+                _log.info("first_user.waits", extra={"error": str(error)})
                 pause.wait(backoff_s(tries, cap_s=5))
             else:
                 return

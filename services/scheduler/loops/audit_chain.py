@@ -92,7 +92,7 @@ class AuditChain:
                     self.prune()
                     next_prune = time.monotonic() + _PRUNE_S
             except (StoreUnavailable, AlreadyExists) as error:
-                _log.warning("audit.chain_waits", extra={"error": str(error)})
+                _log.warning("audit_chain.waits", extra={"error": str(error)})
                 self._awake.set()
                 stop.wait(1)
             next_pass = time.monotonic() + _BETWEEN_S
