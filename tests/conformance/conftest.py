@@ -18,6 +18,7 @@ from tests.conformance.rest_live import Live, open_live
 from tests.conformance.rest_stack import Stack, open_stack
 from tests.conformance.transport_moves import Open
 from tests.harness.databases import migrated_sqlite
+from tests.harness.eventually import PATIENCE_S
 from tests.harness.linked_transport import EmbeddedOverLink
 from tests.harness.needs import need
 from tests.harness.servers import PgBouncer, PostgresServer
@@ -102,8 +103,13 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def engine(store_url: str) -> Iterator[Engine]:
-    """A SQLAlchemy engine that may write."""
-    opened = open_engine(store_url, pool_size=8)
+    """A SQLAlchemy engine that may write.
+
+    On SQLite its connections wait longer for each other than the product's: nothing says whose turn it is, so on a busy
+    machine one may get none for 10 s. The product's threads take turns (see ``SqliteWriter``).
+    """
+    patient = f"{store_url}?timeout={PATIENCE_S}" if store_url.startswith("sqlite:") else store_url
+    opened = open_engine(patient, pool_size=8)
     yield opened
     opened.dispose()
 
