@@ -62,7 +62,8 @@ class ScriptedWorker:
 
     def task(self) -> Task:
         """Wait for the next task and return it."""
-        eventually(lambda: self._has_one(0.05))
+        if not self._waiting:
+            eventually(lambda: self._has_one(0.05))
         return self._waiting.popleft()
 
     def _has_one(self, timeout_s: float) -> bool:
