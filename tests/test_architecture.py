@@ -279,10 +279,15 @@ DAGS_OF_BROWSER_TESTS = re.compile(
 )
 
 
+_LOOSELY_SOUGHT = re.compile(r'\bpage\.get_by_(?:label\(|role\("(?!row)\w+", name=)"([^"]+)"\)')
+"""What browser tests look for on a whole page, not by ``exact=True``."""
+
+
 def test_no_name_of_a_dag_of_the_browser_tests_is_a_part_of_another() -> None:
     """Pages list what all tests of a process create, and a part of its name finds a button, in small or large letters.
 
-    So ``Start asked`` would find the button *Start asked-again* of another test, too.
+    So ``Start asked`` would find the button *Start asked-again* of another test, too. And the label ``Name`` would find
+    *Select renamed-there*, so what may be a part of a DAG's name is looked for with ``exact=True``.
     """
     texts = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "tests" / "ui").glob("*.py"))]
     functions = [each for text in texts for each in re.split(r"(?m)^(?=def )", text)]
@@ -295,6 +300,9 @@ def test_no_name_of_a_dag_of_the_browser_tests_is_a_part_of_another() -> None:
     assert unseen == ["queue", "name"], "write the name where the DAG is created; these are of ``line`` and ``pour``"
     assert [name for name, count in created.items() if count > 1] == []
     assert [f"{part} is in {name}" for name in created for part in created if part in name and part != name] == []
+    sought = [text.lower() for each in texts for text in _LOOSELY_SOUGHT.findall(each)]
+    assert len(sought) > 100
+    assert [f"{part} is in {name}" for name in created for part in sought if part in name and part != name] == []
 
 
 def test_nothing_names_the_place_where_it_was_written() -> None:

@@ -29,7 +29,7 @@ def test_after_three_retries_all_four_logs_can_be_read(look: Look, system: Embed
             "datetime", first["startedAt"]
         )
         expect(facts).to_contain_text("Attempt 4 took")
-        table = page.get_by_role("region", name="Attempts")
+        table = page.get_by_role("region", name="Attempts", exact=True)
         expect(table.locator("tbody tr")).to_have_count(4)
         expect(table.locator("tbody tr").last).to_contain_text("exit code 1")
         log = page.get_by_role("log")
@@ -47,12 +47,12 @@ def test_of_the_attempts_of_a_step_that_repeats_the_newest_are_shown_first(look:
     system.client.start("often")
     system.client.until("succeeded", "often")
     with look("#/runs/often/r1?step=again") as page:
-        table = page.get_by_role("region", name="Attempts")
+        table = page.get_by_role("region", name="Attempts", exact=True)
         expect(table.locator("tbody tr")).to_have_count(200)
         expect(table.locator("tbody tr").first).to_contain_text("230 of 230")
         table.get_by_role("button", name="Show 30 more").click()
         expect(table.locator("tbody tr")).to_have_count(230)
         expect(table.get_by_role("button")).to_have_count(0)
-        page.get_by_role("button", name="Gantt").click()
+        page.get_by_role("button", name="Gantt", exact=True).click()
         expect(page.locator(".gantt .bar")).to_have_count(200)
         expect(page.get_by_text("Only the last 200 attempts of each step are drawn.")).to_be_visible()

@@ -58,7 +58,7 @@ def test_a_name_is_cut_where_its_room_ends_whatever_its_letters(look: Look, syst
             assert box.locator("text").last.evaluate(BEYOND, ["rect", "right"]) < 0, name
         # Narrow letters need no cut.
         expect(graph.get_by_role("link", name=f"{names[2]}: succeeded")).to_contain_text(names[2])
-        page.get_by_role("button", name="Gantt").click()
+        page.get_by_role("button", name="Gantt", exact=True).click()
         lanes = page.locator(".gantt .lane")
         expect(lanes).to_have_count(len(names))
         for lane in lanes.all():
@@ -157,7 +157,7 @@ def test_the_gantt_chart_shows_every_attempt(look: Look, system: Embedded) -> No
     system.client.start("gantt-attempts")
     system.client.until("failed", "gantt-attempts")
     with look("#/runs/gantt-attempts/r1") as page:
-        page.get_by_role("button", name="Gantt").click()
+        page.get_by_role("button", name="Gantt", exact=True).click()
         chart = page.get_by_role("group", name="Steps by time")
         expect(chart.get_by_role("link", name=re.compile(r"^slow: \d+ ms$|^slow: [\d.]+ s$"))).to_be_visible()
         expect(chart.get_by_role("link", name=re.compile("^flaky: ")).locator(".is-failed")).to_have_count(3)

@@ -19,7 +19,7 @@ def version(page: Page, number: int) -> Locator:
 def test_a_dag_is_created_and_edited_and_mistakes_are_shown_at_their_lines(look: Look, system: Embedded) -> None:
     with look("#/dags", stored=PLAIN_EDITOR) as page:
         page.get_by_role("button", name="New DAG", exact=True).click()
-        page.get_by_label("Name").last.fill("made-here")
+        page.get_by_label("Name", exact=True).last.fill("made-here")
         page.get_by_role("button", name="Create", exact=True).click()
         editor = page.get_by_label("Spec of made-here")
         expect(editor).to_have_value('steps:\n  - name: hello\n    command: echo "Hello from Dagway"\n')
@@ -162,7 +162,7 @@ def test_a_refusal_is_shown_in_the_apis_words(look: Look, system: Embedded) -> N
         ),
     ) as page:
         page.get_by_role("button", name="New DAG", exact=True).click()
-        page.get_by_label("Name").last.fill("taken")
+        page.get_by_label("Name", exact=True).last.fill("taken")
         page.get_by_role("button", name="Create", exact=True).click()
         expect(page.get_by_role("alert")).to_contain_text("taken")
         page.get_by_role("button", name="Cancel", exact=True).click()

@@ -308,7 +308,7 @@ def test_keys_lead_everywhere(look: Look, shown: Deployment) -> None:
         expect(page.get_by_role("dialog")).to_have_count(0)
         page.keyboard.press("g")
         page.keyboard.press("r")
-        expect(page.get_by_role("heading", name="Runs")).to_be_visible()
+        expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
         expect(page.get_by_label("Part of a name or run id")).to_be_visible()
         page.keyboard.press("/")
         expect(page.get_by_label("Part of a name or run id")).to_be_focused()

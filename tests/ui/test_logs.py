@@ -122,7 +122,7 @@ def test_a_page_holds_a_bounded_part_of_a_log_whichever_way_one_goes(
             first, last, count = edges(log)
             assert count == last - first + 1 <= 20_000
         # Where somebody reads, nothing comes and goes.
-        follow = page.get_by_label("Follow")
+        follow = page.get_by_label("Follow", exact=True)
         expect(follow).not_to_be_checked()
         done.touch()
         expect(page.locator(".heading .badge").first).to_have_text("✓succeeded")

@@ -176,7 +176,7 @@ def test_an_action_that_fails_after_its_dialog_was_closed_is_told(look: Look, sy
     system.client.create(name := f"fails-after-{leave.lower()}", "steps: [echo x]\n")
     with look(f"#/dags/{name}", expected=("status of 404",)) as page:
         slow = held(page, "**/rename")
-        page.get_by_role("button", name="Rename").click()
+        page.get_by_role("button", name="Rename", exact=True).click()
         page.get_by_label("New name").fill("renamed-after-all")
         with page.expect_request("**/rename"):
             page.get_by_role("dialog").get_by_role("button", name="Rename").click()
@@ -232,7 +232,7 @@ def test_an_error_of_the_server_takes_nothing_that_is_typed_for_a_step(look: Loo
     system.client.until("waiting", "half-typed")
     run, refresh = "**/dag-runs/half-typed/r1", "document.dispatchEvent(new Event('visibilitychange'))"
     with look("#/runs/half-typed/r1", expected=("ERR_FAILED", "status of 500")) as page:
-        why = page.get_by_label("WHY")
+        why = page.get_by_label("WHY", exact=True)
         why.fill("Ann has")
         page.route(run, lambda route: route.abort())
         with page.expect_event("requestfailed"):

@@ -24,7 +24,7 @@ def test_the_one_step_of_a_run_is_drawn(look: Look, system: Embedded) -> None:
     system.client.start("one-box")
     system.client.until("succeeded", "one-box")
     with look("#/runs/one-box/r1") as page:
-        expect(page.get_by_role("button", name="Graph", pressed=True)).to_be_visible()
+        expect(page.get_by_role("button", name="Graph", pressed=True, exact=True)).to_be_visible()
         expect(page.locator(".graph").get_by_role("link", name="only: succeeded")).to_be_visible()
 
 

@@ -64,7 +64,7 @@ def _keep(page: Page, guarded: DagwayProcess) -> None:
             page.get_by_role("button", name="Delete").click()
             dialog.get_by_role("button", name="Delete").click()
             expect(page.get_by_role("heading", name="Workspaces")).to_be_visible()
-    page.get_by_role("button", name="Edit").click()
+    page.get_by_role("button", name="Edit", exact=True).click()
     dialog.get_by_label("At most: DAGs").fill("1")
     dialog.get_by_label("At most: Bytes of logs in a day").fill("5000000")
     dialog.get_by_role("button", name="Save").click()
