@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from argon2 import PasswordHasher
-from sqlalchemy import Engine
+from sqlalchemy import Engine, make_url
 
 from services.api.auth import tokens
 from shared.store.engine import open_engine
@@ -103,13 +103,8 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def engine(store_url: str) -> Iterator[Engine]:
-    """A SQLAlchemy engine that may write.
-
-    On SQLite its connections wait longer for each other than the product's: nothing says whose turn it is, so on a busy
-    machine one may get none for 10 s. The product's threads take turns (see ``SqliteWriter``).
-    """
-    patient = f"{store_url}?timeout={PATIENCE_S}" if store_url.startswith("sqlite:") else store_url
-    opened = open_engine(patient, pool_size=8)
+    """A SQLAlchemy engine that may write."""
+    opened = open_engine(_patient(store_url), pool_size=8)
     yield opened
     opened.dispose()
 
@@ -117,9 +112,19 @@ def engine(store_url: str) -> Iterator[Engine]:
 @pytest.fixture
 def reader(store_url: str) -> Iterator[Engine]:
     """A read-only SQLAlchemy engine, opened as the gateway opens its engine."""
-    opened = open_engine(store_url, read_only=True)
+    opened = open_engine(_patient(store_url), read_only=True)
     yield opened
     opened.dispose()
+
+
+def _patient(url: str) -> str:
+    """Return the URL for connections that wait longer than the product's, as long as tests do.
+
+    On a busy machine a server may take more than 5 s to accept one. SQLite's wait for each other, and nothing says
+    whose turn it is, so one may get none for 10 s; the product's threads take turns (see ``SqliteWriter``).
+    """
+    setting = "timeout" if url.startswith("sqlite:") else "connect_timeout"
+    return make_url(url).update_query_dict({setting: f"{PATIENCE_S:.0f}"}).render_as_string(hide_password=False)
 
 
 @pytest.fixture
