@@ -137,6 +137,20 @@ def test_a_retry_asks_again_when_its_time_comes(rig: PoolRig) -> None:
     assert rig.stack.run("r1")["status"] == "succeeded"
 
 
+def test_a_retry_gets_its_place_from_a_scheduler_whose_time_is_earlier(rig: PoolRig) -> None:
+    """Its transaction may have begun before the retry was due, and waited. No timer would come back to the step."""
+    rig.dag("a", "{name: work, command: a, lock: x, retryPolicy: {limit: 1, intervalSec: 60}}")
+    rig.start("r1")
+    rig.admit()
+    rig.end("r1/work", "failed")
+    rig.now += timedelta(seconds=60)
+    assert rig.fire() == 1
+    rig.now -= timedelta(seconds=1)
+    assert rig.admit() == 1
+    rig.end("r1/work")
+    assert rig.stack.run("r1")["status"] == "succeeded"
+
+
 def test_a_waiting_step_can_be_stopped_and_waits_no_longer(rig: PoolRig) -> None:
     rig.dag("a", ALONE)
     rig.start("r1")

@@ -86,7 +86,9 @@ def _waits_for_delay(draft: Draft) -> bool:
 def _due(draft: Draft, node: Node) -> bool:
     if not startable(node):
         return False
-    return node.status is NodeStatus.NOT_STARTED or node.retry_at is None or node.retry_at <= draft.now
+    if node.status is NodeStatus.NOT_STARTED or node.admission:
+        return True
+    return node.retry_at is None or node.retry_at <= draft.now
 
 
 def _run_one_off(draft: Draft, node: Node | None, run_status: str = "") -> bool:

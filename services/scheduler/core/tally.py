@@ -196,7 +196,8 @@ class Tally:
         if startable(node) and (node.number or not self._unmet[idx]):
             if node.status is NodeStatus.NOT_STARTED:
                 place = _BEGUN if node.admission else _FRESH
-            elif node.retry_at is None or (now is not None and node.retry_at <= now):
+            elif node.admission or node.retry_at is None or (now is not None and node.retry_at <= now):
+                # It was due when it asked for places, even if the scheduler that assigns them has an earlier time.
                 place = _BEGUN
             else:
                 heappush(self._retries, (node.retry_at, idx))
