@@ -60,6 +60,14 @@ def test_waitress_serves_names_with_slashes_and_empty_bodies(stack: Stack, serve
     assert stack.command.step_name == "x/y"
 
 
+def test_waitress_takes_letters_that_should_be_escaped(stack: Stack, server: EmbeddedServer) -> None:
+    url = "/api/v2/dag-runs/a/r/steps/ü%2Fb/status?remoteNode=local&note=ü"
+    head = f"PATCH {url} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 13\r\nConnection: close\r\n\r\n"
+
+    assert send_raw(server.port, (head + '{"status": 4}').encode()).startswith("HTTP/1.1 200")
+    assert stack.command.step_name == "ü/b"
+
+
 def test_waitress_sends_the_head_and_the_body_of_an_answer_together(server: EmbeddedServer) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) as client:
         for _ in range(50):

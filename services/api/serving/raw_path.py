@@ -80,7 +80,7 @@ def _of_dagu2(path: str, environ: "WSGIEnvironment") -> str:
 def _segments(environ: "WSGIEnvironment") -> str:
     """Return the path with escaped segments. The raw path is used only if it decodes to ``PATH_INFO``."""
     decoded = str(environ.get("PATH_INFO", "/")).encode("latin-1").decode("utf-8", "replace")
-    raw = str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or "")
+    raw = str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or "").encode("latin-1").decode("utf-8", "replace")
     if "://" in raw.partition("?")[0]:
         raw = "/" + raw.partition("://")[2].partition("/")[2]
     raw = raw.partition("?")[0]

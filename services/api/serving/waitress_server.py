@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import re
 import socket
 import threading
 import time
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["EmbeddedServer"]
 
 _log = logging.getLogger(__name__)
+_NOT_ASCII = re.compile(rb"[\x80-\xff]")
 _CHANNEL_TIMEOUT_S = 60
 _STALL_S = 60.0
 """How long a client may read nothing while an answer waits for it. Waitress itself would wait for ever."""
@@ -66,7 +68,12 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
         """Refuse a request with two lengths, as gunicorn does, chunks in an old one, and a URL that is none.
 
         A proxy that believes the other length would take the rest of the body for a request of another client.
+        Letters of the URL that should be escaped are taken, as gunicorn and Dagu take them: curl sends such a query.
         """
+        first, line_end, rest = header_plus.partition(b"\r\n")
+        if not first.isascii():
+            # Waitress would refuse the URL.
+            header_plus = _NOT_ASCII.sub(lambda found: b"%%%02X" % ord(found[0]), first) + line_end + rest
         try:
             super().parse_header(header_plus)
         except ValueError as error:

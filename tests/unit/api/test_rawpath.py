@@ -8,8 +8,8 @@ from werkzeug.test import create_environ
 from services.api.serving.raw_path import RawPath, SegmentConverter
 
 
-def rewritten(raw: str, *, base_path: str = "", keep_raw: bool = True) -> tuple[str, str]:
-    """Return the (SCRIPT_NAME, PATH_INFO) that the application gets."""
+def rewritten(raw: str, *, base_path: str = "", keep_raw: bool = True, sent: str = "") -> tuple[str, str]:
+    """Return the (SCRIPT_NAME, PATH_INFO) that the application gets. ``sent``: the raw path, if it is not ``raw``."""
     seen: list[tuple[str, str]] = []
 
     def app(environ: dict[str, Any], start_response: object) -> Iterable[bytes]:
@@ -20,6 +20,8 @@ def rewritten(raw: str, *, base_path: str = "", keep_raw: bool = True) -> tuple[
     environ = create_environ(raw)
     if not keep_raw:
         del environ["RAW_URI"], environ["REQUEST_URI"]
+    if sent:
+        environ["RAW_URI"] = sent.encode().decode("latin-1")
     RawPath(app, base_path)(environ, lambda *_: lambda _: None)
     return seen[0]
 
@@ -42,6 +44,10 @@ def test_plain_slashes_are_recognised_before_a_fixed_word(after: str) -> None:
     _, path = rewritten(f"/api/v2/dag-runs/d/r/steps/a/b/{after}")
 
     assert path == f"/api/v2/dag-runs/d/r/steps/a%2Fb/{after}"
+
+
+def test_a_letter_may_be_sent_unescaped() -> None:
+    assert rewritten("/api/v2/dags/ä%2Fb", sent="/api/v2/dags/ä%2Fb")[1] == "/api/v2/dags/ä%2Fb"
 
 
 def test_without_the_raw_path_the_decoded_one_is_used() -> None:
