@@ -221,6 +221,38 @@ SERVER_DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "API",
+        "After the approval of a step in a sub-run both runs stay `waiting`. The `call` step itself can be approved: "
+        "the run goes on, and the sub-run never does.",
+        "The sub-run goes on, and then the run. The approval of the `call` step is refused with 400.",
+        "What was approved must be done, and nothing else.",
+    ),
+    Difference(
+        "API",
+        "A renamed DAG is no longer suspended, and its webhook stays with the old name. A webhook outlives its DAG.",
+        "Both go with the DAG, and are deleted with it.",
+        "A new name must not start a DAG, and a new DAG must not be open to an old token.",
+    ),
+    Difference(
+        "API",
+        "A search for a wrong regular expression, such as `(x`, finds nothing and has an error for each DAG.",
+        "It finds the text as it stands, and has one error.",
+        "People search for text.",
+    ),
+    Difference(
+        "API",
+        "A start, a retry and the like without a body get 500, and so does the log of a step that has not begun. Text "
+        "after the JSON of a body is ignored.",
+        "Without a body all fields count as absent, and the log is empty. Such a text is refused with 400.",
+        "Clients need not send `{}` or look at the step first. A body with a mistake must not change anything.",
+    ),
+    Difference(
+        "API",
+        "`latest` of a DAG that never ran has no steps in `/dags/NAME/dag-runs/latest`.",
+        "It has them, as in the DAG's details.",
+        "It is the same run.",
+    ),
+    Difference(
+        "API",
         "An empty query parameter, such as `status=` or `q=`, gets 400.",
         "It counts as absent; a search for an empty text finds nothing.",
         "Forms send their empty fields.",

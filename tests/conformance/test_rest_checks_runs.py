@@ -71,13 +71,15 @@ def test_dags_are_renamed_and_deleted_and_their_runs_stay(live: Live) -> None:
     assert live.run("ren1", run_id)["status"] == 4
 
 
-def test_a_suspended_dag_can_still_be_started(live: Live) -> None:
+def test_a_suspended_dag_can_be_started_and_stays_suspended_under_a_new_name(live: Live) -> None:
     live.dag("sus")
     response = live.ask("POST", "/dags/sus.yaml/suspend", {"suspend": True})
     assert (response.status_code, response.headers["Content-Length"]) == (200, "0")
     assert live.get("/dags/sus")["suspended"] is True
     assert live.get("/dags?name=sus")["dags"][0]["suspended"] is True
     live.until("sus", live.start("sus"), 4)
+    live.post("/dags/sus/rename", {"newFileName": "sus-other"})
+    assert live.get("/dags/sus-other")["suspended"] is True
 
 
 def test_specs_are_searched_by_line_and_tags_are_distinct(live: Live) -> None:

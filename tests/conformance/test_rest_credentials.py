@@ -164,11 +164,17 @@ def test_webhooks_queue_runs_for_the_holder_of_their_token(live: Live, admin: st
     live.post("/dags/hook/webhook/toggle", {"enabled": True}, token=admin)
     fresh = live.post("/dags/hook/webhook/regenerate", token=admin)["token"]
     assert live.refused("POST", "/webhooks/hook", {}, token=token) == (401, "unauthorized")
-    assert live.ask("POST", "/webhooks/hook", token=fresh).status_code == 200
+    run_id = live.post("/webhooks/hook", token=fresh)["dagRunId"]
     big = {"payload": {"a": "x" * (1024 * 1024)}}
     assert live.refused("POST", "/webhooks/hook", big, token=fresh) == (413, "bad_request")
-    assert live.ask("DELETE", "/dags/hook/webhook", token=admin).status_code == 204
+    live.until("hook", run_id, 4, token=admin)
+    live.post("/dags/hook/rename", {"newFileName": "hooked"}, token=admin)
     assert live.refused("POST", "/webhooks/hook", {}, token=fresh) == (401, "unauthorized")
+    assert live.ask("DELETE", "/dags/hooked/webhook", token=admin).status_code == 204
+    assert live.refused("POST", "/webhooks/hooked", {}, token=fresh) == (401, "unauthorized")
+    live.post("/dags/hooked/webhook", status=201, token=admin)
+    assert live.ask("DELETE", "/dags/hooked", token=admin).status_code == 204
+    assert "hooked" not in {hook["dagName"] for hook in live.get("/webhooks", token=admin)["webhooks"]}
 
 
 def test_a_signed_request_to_a_webhook_is_accepted_once(live: Live, admin: str) -> None:
