@@ -1,8 +1,11 @@
 """``dagway fmt``: format workflow files."""
 
 import difflib
+import errno
+import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -35,6 +38,8 @@ def fmt_command(*, paths: tuple[str, ...], check: bool, diff: bool) -> None:
     failed = False
     for file in workflow_files(paths):
         try:
+            if file != STDIN and not (check or diff):
+                _require_replaceable(file)
             text, made = _formatted(file)
         except (OSError, ValueError) as error:
             reason = f"cannot read or write the file: {error.strerror}" if isinstance(error, OSError) else error
@@ -50,10 +55,13 @@ def fmt_command(*, paths: tuple[str, ...], check: bool, diff: bool) -> None:
             click.echo(made, nl=False)
         elif text != made:
             failed = failed or check
-            if not check and not diff:
-                failed = not _write(file, made) or failed
-            if file != STDIN:
-                echo(f"{file}: {'is not formatted' if check or diff else 'formatted'}", err=True)
+            if check or diff:
+                if file != STDIN:
+                    echo(f"{file}: is not formatted", err=True)
+            elif _write(file, made):
+                echo(f"{file}: formatted", err=True)
+            else:
+                failed = True
     sys.exit(FAILED if failed else 0)
 
 
@@ -65,13 +73,27 @@ def _formatted(file: str) -> tuple[str, str]:
     return text, formatted(text)
 
 
+def _require_replaceable(file: str) -> None:
+    """Raise ``ValueError`` if a path names a pipe or a device: what is read from it is gone, and it must stay."""
+    path = Path(file)
+    if path.exists() and not path.is_file():
+        raise ValueError("not a regular file (for standard input: -)")
+
+
 def _write(file: str, text: str) -> bool:
     """Replace a file; it has its old or its new text at any moment. Return whether that worked."""
     path = Path(file).resolve()
     beside = path.with_name(f".{path.name}.fmt")
     try:
-        beside.write_text(text, encoding="utf-8")
-        beside.chmod(path.stat().st_mode & 0o777)
+        if not os.access(path, os.W_OK):  # a replacement would not ask
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        newline = "\r\n" if b"\r\n" in path.read_bytes() else "\n"
+        beside.write_text(text, encoding="utf-8", newline=newline)
+        before = path.stat()
+        if before.st_uid != os.geteuid():
+            with suppress(OSError):
+                os.chown(beside, before.st_uid, before.st_gid)
+        beside.chmod(before.st_mode & 0o777)
         beside.replace(path)
     except OSError as error:
         beside.unlink(missing_ok=True)

@@ -1,7 +1,9 @@
 """``dagway fmt``: files, folders and standard input; what it prints, and its exit code."""
 
+import os
 from pathlib import Path
 
+import pytest
 import yaml
 from click.testing import CliRunner, Result
 
@@ -60,6 +62,62 @@ def test_a_faulty_file_stays_as_it_is_and_the_others_are_formatted(tmp_path: Pat
     assert f'{bad}: line 2, column 1: duplicate key "a"' in result.stderr
     assert "none.yaml: cannot read or write the file: No such file" in result.stderr
     assert (bad.read_text(), good.read_text()) == ("a: 1\na: 2\n", TIDY)
+
+
+def test_line_ends_of_windows_and_a_byte_order_mark_stay(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_bytes(b"\xef\xbb\xbf" + MESSY.replace("\n", "\r\n").encode())
+
+    assert (fmt(file).exit_code, fmt("--check", file).exit_code) == (0, 0)
+
+    assert file.read_bytes() == b"\xef\xbb\xbf" + TIDY.replace("\n", "\r\n").encode()
+
+
+def test_a_pipe_is_not_read_and_stays(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.yaml"
+    os.mkfifo(pipe)
+
+    result = fmt(pipe)
+
+    assert (result.exit_code, result.stderr) == (1, f"{pipe}: not a regular file (for standard input: -)\n")
+    assert pipe.is_fifo()
+
+
+def test_a_link_stays_and_its_file_is_formatted(tmp_path: Path) -> None:
+    file, link, lost = tmp_path / "file", tmp_path / "link.yaml", tmp_path / "lost.yaml"
+    file.write_text(MESSY)
+    link.symlink_to("file")
+    lost.symlink_to("nowhere")
+
+    result = fmt(link, lost)
+
+    assert (result.exit_code, file.read_text(), link.is_symlink(), lost.is_symlink()) == (1, TIDY, True, True)
+    assert result.stderr.splitlines() == [
+        f"{link}: formatted",
+        f"{lost}: cannot read or write the file: No such file or directory",
+    ]
+
+
+def test_a_file_that_may_not_be_written_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(MESSY)
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)  # root may write any file
+
+    result = fmt(file)
+
+    assert (result.exit_code, result.stderr) == (1, f"{file}: cannot read or write the file: Permission denied\n")
+    assert (file.read_text(), [each.name for each in tmp_path.iterdir()]) == (MESSY, ["a.yaml"])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+def test_a_file_of_another_user_stays_theirs(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(MESSY)
+    os.chown(file, 4711, 4712)
+
+    assert fmt(file).exit_code == 0
+
+    assert (file.read_text(), file.stat().st_uid, file.stat().st_gid) == (TIDY, 4711, 4712)
 
 
 def test_the_hooks_for_pre_commit_are_commands_of_the_command_line() -> None:
