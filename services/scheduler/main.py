@@ -21,7 +21,7 @@ from services.scheduler.deciding.transactor import PROTOCOL, Transactor
 from services.scheduler.liveness.marks import Marks
 from services.scheduler.liveness.watch import WorkerWatch
 from services.scheduler.loops.dead_letters import DeadLetterLoop
-from services.scheduler.loops.folder import Folder
+from services.scheduler.loops.folder import ANSWER_S, Folder
 from services.scheduler.loops.intakes import audit_intake, commands_intake, events_intake, logs_intake
 from services.scheduler.loops.turn import Turn
 from services.scheduler.loops.verifying import Verifying
@@ -60,6 +60,8 @@ class SchedulerSettings:
     dags_dir: Path | None = None
     dag_files: DagFiles | None = None
     """Writes DAGs that are changed by commands to the DAG folder, if it is set."""
+    dags_answer_s: float = ANSWER_S
+    """How long the DAG folder may be silent before the others go on without it."""
     base_config: str = ""
     """The YAML text that the spec of every new run inherits."""
     tz: ZoneInfo = _UTC
@@ -107,10 +109,11 @@ class Scheduler:
             history_days=settings.history_days,
         )
         transactor = parts.transactor
-        self.folder = Folder(transactor, settings.dags_dir) if settings.dags_dir is not None else None
-        if self.folder is not None:
+        self.folder: Folder | None = None
+        if settings.dags_dir is not None:
+            self.folder = Folder(transactor, settings.dags_dir, answer_s=settings.dags_answer_s, on_death=on_death)
             # Files may have changed while no scheduler ran. Nothing is consumed yet, and no schedule has fired.
-            self.folder.try_to_look()
+            self.folder.look()
         # Before this process can receive reports, the others must know of it; see ``report_marks``.
         watch = self._watch = WorkerWatch(
             transport, transactor, self._register(transactor), poll=parts.poll, lease_s=settings.lease_s

@@ -2,6 +2,8 @@
 
 import codecs
 import re
+import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -46,6 +48,8 @@ __all__ = [
 
 _LABEL = re.compile(rf"[A-Za-z0-9_./-]{{1,{MOST_LABEL_CHARS}}}")
 _NO_HEADER = re.compile(r"[\x00-\x1f\x7f]|[^\x00-\xff]")
+_ANSWER_S = 1.0
+"""How long to wait for a file system that is asked for a folder."""
 _TIME = re.compile(r"(?:(\d{1,5})h)?(?:(\d{1,7})m)?(?:(\d{0,9}\.?\d{1,9})s?)?")
 
 
@@ -229,9 +233,27 @@ def folders(text: str) -> tuple[Path, ...]:
 
 
 def existing_folder(text: str) -> Path:
-    """Return the absolute path of a folder that exists."""
+    """Return the absolute path of a folder that exists.
+
+    A file system that fails or does not answer, such as that of a dead NFS server, says nothing about that. Whoever
+    uses the folder says so then.
+    """
     path = folder(text)
-    if not path.is_dir():
+    found: list[bool] = []
+
+    def look() -> None:
+        try:
+            found.append(stat.S_ISDIR(path.stat().st_mode))
+        except (FileNotFoundError, NotADirectoryError):
+            found.append(False)
+        except OSError:
+            return
+
+    # Nothing ends a thread that waits for such a file system.
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    looking.join(_ANSWER_S)
+    if found == [False]:
         raise ValueError(f"{text!r} is not an existing folder")
     return path
 

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Engine, select
 
 from services.scheduler.deciding.dag_folder.dag_files import DagFiles
+from services.scheduler.loops.folder import ANSWER_S
 from services.scheduler.main import Scheduler, SchedulerSettings
 from shared.clock import utc_now
 from shared.contracts import commands as c
@@ -46,6 +47,7 @@ class Stack:
         lease_s: float = PATIENCE_S,
         dags_dir: Path | None = None,
         dag_files: DagFiles | None = None,
+        dags_answer_s: float = ANSWER_S,
         shards: bool = False,
         version: str = "test",
         clock: Callable[[], datetime] = utc_now,
@@ -57,7 +59,14 @@ class Stack:
         made = Scheduler(
             Store(self.engine),
             self.transport,
-            SchedulerSettings(version=version, lease_s=lease_s, dags_dir=dags_dir, dag_files=dag_files, shards=shards),
+            SchedulerSettings(
+                version=version,
+                lease_s=lease_s,
+                dags_dir=dags_dir,
+                dag_files=dag_files,
+                dags_answer_s=dags_answer_s,
+                shards=shards,
+            ),
             clock=clock,
             on_death=lambda: self.deaths.append("a thread died"),
         )

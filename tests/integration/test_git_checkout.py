@@ -127,7 +127,7 @@ def follower(stack: Stack, repository: Repository) -> Folder:
 
 def look(folder: Folder, passes: int = 3) -> None:
     for _ in range(passes):
-        folder.try_to_look()
+        folder.look()
 
 
 def test_a_checkout_that_is_missing_deletes_nothing(stack: Stack, repository: Repository) -> None:
@@ -192,7 +192,7 @@ def test_a_commit_during_a_listing_deletes_nothing(
         return really_list(path)
 
     monkeypatch.setattr(os, "scandir", listed)
-    running.try_to_look()
+    running.look()
     assert stored(stack) == FIRST
     look(running, passes=2)
     assert stored(stack) == {"a": spec("a2"), "lib/kid": spec("kid1")}
@@ -220,7 +220,7 @@ def test_nothing_disappears_while_commits_come_fast(stack: Stack, repository: Re
     author = threading.Thread(target=commit)
     author.start()
     while not ended.is_set():
-        running.try_to_look()
+        running.look()
         passes += 1
         assert set(stored(stack)) == set(FIRST)
     author.join()

@@ -11,6 +11,9 @@ counts for nothing. A folder may also be about to disappear, file by file: git-s
 makes it again. So a file counts as deleted only when two passes in a row lack the same files, and a folder that does
 not exist deletes nothing.
 
+The folder may be on a file system that does not answer, such as that of a dead NFS server. A thread that asks it cannot
+be ended. So each pass has a thread of its own, and whoever waits for it goes on when the folder is silent.
+
 Files at the top level of the folder are DAGs. Files in sub-folders can only be called, by their paths: they are not
 listed and not scheduled, and are parsed when they are called.
 """
@@ -19,7 +22,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
@@ -34,11 +38,14 @@ from services.scheduler.loops.folder_files import UNREAD, Listing, Seen, list_fi
 from shared.errors import Conflict, StoreUnavailable
 from shared.language.file_names import EXTENSIONS
 from shared.language.load import load
+from shared.service import WatchedThread
 
-__all__ = ["Folder", "pause_s"]
+__all__ = ["ANSWER_S", "Folder", "pause_s"]
 
 _log = logging.getLogger(__name__)
 
+ANSWER_S = 10.0
+"""How long the file system of the folder may be silent when it is asked for something."""
 _LOOK_EVERY_S = 1.0
 _LISTING_SHARE = 0.05
 """The largest share of time spent on listing: folders with very many files are polled less often."""
@@ -51,25 +58,44 @@ _ITSELF = "(DAG folder)"
 _FLAGS = "(suspend flags)"
 """The names under which problems of the folder itself and of the folder of suspend flags are shown."""
 _READ_ONLY = "cannot be written: changes of DAGs through the API are refused; edit the files where they come from"
+_SILENT = "does not answer: no file in it is loaded, and none is written, until it does; repair its volume"
 
 
 class Folder:
-    """Follows the files of ``path`` in one thread. Files that cannot be loaded are skipped and reported.
+    """Follows the files of ``path``, one pass at a time. Files that cannot be loaded are skipped and reported.
 
     If commands write the folder, the suspend flags are followed too. At the start, a DAG that is suspended in the
     database and has no flag gets one: no schedule resumes because a folder of flags was set.
+
+    ``on_death`` is called if a pass ends because of a bug.
     """
 
-    def __init__(self, transactor: Transactor, path: Path) -> None:
+    def __init__(
+        self,
+        transactor: Transactor,
+        path: Path,
+        *,
+        answer_s: float = ANSWER_S,
+        on_death: Callable[[], None] = lambda: None,
+    ) -> None:
         self._transactor = transactor
         self._path = path
+        self._answer_s = answer_s
+        self._on_death = on_death
+        self._pass = threading.Thread()
+        """The last pass. It goes on while the folder is silent."""
+        self._asked_at: float | None = None
+        """When the folder was asked for what it has not answered yet (monotonic time)."""
+        self._reporting = threading.RLock()
         self._seen: dict[str, Seen] | None = None
         self._listed: frozenset[str] | None = None
         """The files that the last pass found; ``None`` before the first."""
         self._swept = False
         """Whether this process has deleted the DAGs whose files disappeared before it started."""
         self._refused: dict[str, str] = {}
-        """Why files could not be loaded in the last pass."""
+        """Why files could not be loaded in the last pass, or why the present one goes on."""
+        self._reported = False
+        """Whether this process has shown problems, or that there are none. An earlier one may have left some."""
         self._listing_took_s = 0.0
         self._flags: frozenset[str] | None = None
         """The suspend flags in the last pass; ``None`` before the first."""
@@ -115,26 +141,63 @@ class Folder:
         self._seen = there | dict.fromkeys(unread, UNREAD)
         return len(changed) - len(unread) + len(gone)
 
-    def try_to_look(self) -> None:
-        """Run one pass. If the database or the folder is not available, log a warning instead of raising."""
-        try:
-            self.run_once()
-        except (StoreUnavailable, OSError) as error:
-            _log.warning("folder.waits", extra={"path": str(self._path), "error": str(error)})
+    def look(self) -> None:
+        """Begin a pass if none goes on. Return when it has ended, or as soon as the folder is silent."""
+        if not self._pass.is_alive():
+            self._pass = WatchedThread("scheduler-folder-pass", self._run_pass, self._on_death)
+            self._pass.start()
+        while self._pass.is_alive() and not self._silent():
+            self._pass.join(min(_LOOK_EVERY_S, self._answer_s))
 
     def run(self, stop: threading.Event) -> None:
         """Run until ``stop``; the body of a background thread."""
         while not stop.is_set():
-            self.try_to_look()
+            self.look()
             stop.wait(pause_s(self._listing_took_s))
+
+    def _run_pass(self) -> None:
+        try:
+            self.run_once()
+        except StoreUnavailable as error:
+            _log.warning("folder.waits", extra={"error": str(error)})
+        except OSError as error:
+            self._report_itself(reason(error))
+
+    def _silent(self) -> bool:
+        """Return whether the folder is silent; if so, tell everybody who may want something of it."""
+        with self._reporting:
+            asked_at = self._asked_at
+            if asked_at is None or time.monotonic() - asked_at <= self._answer_s:
+                return False
+            self._let_write(allowed=False)
+            self._report_itself(_SILENT)
+            return True
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Let the folder count as silent if the block takes long. ``_note`` says that it has answered meanwhile."""
+        self._note()
+        try:
+            yield
+        finally:
+            self._asked_at = None
+            self._let_write(allowed=True)
+
+    def _note(self) -> None:
+        self._asked_at = time.monotonic()
+
+    def _let_write(self, *, allowed: bool) -> None:
+        if self._transactor.memory.files is not None:
+            self._transactor.memory.files.silent = not allowed
 
     def _list(self) -> Listing | None:
         """List the folder; return ``None`` if it is a link whose target changed meanwhile. Raises ``OSError``."""
         began = time.monotonic()
-        target = os.path.realpath(self._path, strict=True)
-        found = list_files(Path(target))
-        self._listing_took_s = time.monotonic() - began
-        return found if os.path.realpath(self._path, strict=True) == target else None
+        with self._asking():
+            target = os.path.realpath(self._path, strict=True)
+            found = list_files(Path(target), self._note)
+            self._listing_took_s = time.monotonic() - began
+            return found if os.path.realpath(self._path, strict=True) == target else None
 
     def _load(self, changed: Sequence[str], files: Mapping[str, Seen], refused: dict[str, str]) -> set[str]:
         """Load these of the listed ``files``; add those that cannot be read to ``refused``.
@@ -150,18 +213,27 @@ class Folder:
 
     def _report(self, refused: dict[str, str]) -> None:
         """Let gateways show why files cannot be loaded, and log what is new of it."""
-        if self._seen is None or shown(refused) != shown(self._refused):
-            self._transactor.decide(lambda batch: _show(batch, shown(refused)))
-        for name, why in refused.items() - self._refused.items():
-            _log.warning("folder.file_refused", extra={"file": name, "why": why})
-        self._refused = refused
+        with self._reporting:
+            if not self._reported or shown(refused) != shown(self._refused):
+                self._transactor.decide(lambda batch: _show(batch, shown(refused)))
+            for name, why in refused.items() - self._refused.items():
+                _log.warning("folder.file_refused", extra={"file": name, "why": why})
+            self._refused, self._reported = refused, True
+
+    def _report_itself(self, why: str) -> None:
+        """Report a problem of the folder as a whole, unless the database is unavailable."""
+        try:
+            self._report({**self._refused, _ITSELF: why})
+        except StoreUnavailable as error:
+            _log.warning("folder.waits", extra={"error": str(error)})
 
     def _read(self, names: Sequence[str], refused: dict[str, str]) -> dict[str, str]:
         """Return the texts of these files by path without extension; add files that cannot be read to ``refused``."""
         texts = {}
         for name in names:
             try:
-                data = read_data(self._path / name)
+                with self._asking():
+                    data = read_data(self._path / name)
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -195,7 +267,8 @@ class Folder:
         return {listed[name][0] for name in stale}
 
     def _as_listed(self, name: str, before: Seen) -> bool:
-        return before == UNREAD or seen(self._path / name) == before
+        with self._asking():
+            return before == UNREAD or seen(self._path / name) == before
 
     def _follow_flags(self, files: DagFiles, refused: dict[str, str], *, anew: bool) -> None:
         try:

@@ -6,7 +6,7 @@ A problem with one file does not affect the others. Only the folder itself must 
 import errno
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
@@ -39,18 +39,20 @@ class Listing:
     refused: dict[str, str] = field(default_factory=dict)
 
 
-def list_files(path: Path) -> Listing:
+def list_files(path: Path, answered: Callable[[], None] = lambda: None) -> Listing:
     """List the ``.yaml`` and ``.yml`` files in ``path`` and its sub-folders, except hidden folders and linked folders.
+
+    ``answered`` is called whenever the file system has answered: a listing of many files may take long.
 
     Raises:
         OSError: ``path`` itself cannot be listed.
     """
     listing = Listing()
-    folders = _list(path, "", listing)
+    folders = _list(path, "", listing, answered)
     while folders:
         inner = folders.pop()
         try:
-            folders += _list(path / inner, f"{inner}/", listing)
+            folders += _list(path / inner, f"{inner}/", listing, answered)
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -89,11 +91,12 @@ def _shown(name: str) -> str:
     return (name if name.isprintable() else repr(name)[1:-1])[:_MAX_PATH]
 
 
-def _list(folder: Path, prefix: str, listing: Listing) -> list[str]:
+def _list(folder: Path, prefix: str, listing: Listing, answered: Callable[[], None]) -> list[str]:
     """Add the files of one folder to ``listing``; return its sub-folders."""
     folders = []
     with os.scandir(folder) as entries:
         for entry in entries:
+            answered()
             if entry.is_dir(follow_symlinks=False):
                 if not entry.name.startswith("."):
                     folders.append(prefix + entry.name)

@@ -42,6 +42,12 @@ class FolderFull(Conflict):
     code = "service_unavailable"
 
 
+class FolderSilent(Conflict):
+    """The file system of the folder does not answer. Nothing else is known of it: asked now, it would not return."""
+
+    code = "service_unavailable"
+
+
 def read_data(path: Path) -> bytes:
     """Return the content of a file. Raises ``OSError`` if it cannot be read or is larger than 1 MiB.
 
@@ -67,14 +73,16 @@ def text_of(data: bytes) -> str:
 class DagFiles:
     """The files of the DAG folder ``path`` and the suspend flags in ``flags``, a folder; ``None``: none are kept.
 
-    Thread-safe. The methods that change a file raise ``ChangedInFolder``, ``NotWritable``, ``FolderFull``, and
-    ``AlreadyExists`` if a new name is taken. ``known`` is the hash of the text that was last loaded from the file;
-    ``None`` if the DAG has no file.
+    Thread-safe. The methods that change a file raise ``ChangedInFolder``, ``NotWritable``, ``FolderFull``,
+    ``FolderSilent``, and ``AlreadyExists`` if a new name is taken. ``known`` is the hash of the text that was last
+    loaded from the file; ``None`` if the DAG has no file.
     """
 
     def __init__(self, path: Path, flags: Path | None = None) -> None:
         self._path = path
         self._flags = flags
+        self.silent = False
+        """Whether nothing may be asked of the folder, because it does not answer. Who follows the folder sets this."""
 
     @property
     def read_only(self) -> bool:
@@ -86,7 +94,7 @@ class DagFiles:
         data = text.encode()
         if len(data) > MAX_BYTES:
             raise InvalidInput("spec: larger than 1 MiB, so its file could not be loaded")
-        with _os_errors_refused(file_name):
+        with self._os_errors_refused(file_name):
             path = self._find(file_name)
             if path is None and known is None:
                 self._create(file_name, data)
@@ -95,7 +103,7 @@ class DagFiles:
 
     def create(self, file_name: str, text: str) -> None:
         """Write the file of a new DAG. A file that has this text already is accepted."""
-        with _os_errors_refused(file_name):
+        with self._os_errors_refused(file_name):
             path = self._find(file_name)
         if path is None:
             self.put(file_name, text, None)
@@ -104,7 +112,7 @@ class DagFiles:
 
     def move(self, file_name: str, new_name: str, text: str, known: str | None) -> None:
         """Rename the file of a DAG and write its text. Without a file, make one with the new name."""
-        with _os_errors_refused(file_name):
+        with self._os_errors_refused(file_name):
             path, target = self._find(file_name), self._find(new_name)
             if path is None:
                 if known is not None and target is None:
@@ -136,7 +144,7 @@ class DagFiles:
 
     def remove(self, file_name: str, known: str | None) -> None:
         """Remove the file of a DAG, and its suspend flag."""
-        with _os_errors_refused(file_name):
+        with self._os_errors_refused(file_name):
             path = self._find(file_name)
             if path is not None and not remove_file(path, _text_is_one_of({known})):
                 raise _changed(file_name)
@@ -147,7 +155,7 @@ class DagFiles:
         """Set or remove the suspend flag of a DAG, if flags are kept."""
         if self._flags is None:
             return
-        with _os_errors_refused(file_name):
+        with self._os_errors_refused(file_name):
             if suspended:
                 self._flags.mkdir(parents=True, exist_ok=True)
                 self._flag(file_name).touch()
@@ -166,6 +174,22 @@ class DagFiles:
             return frozenset(path.name for path in self._flags.iterdir() if path.suffix == ".suspend")
         except FileNotFoundError:
             return frozenset()
+
+    @contextmanager
+    def _os_errors_refused(self, file_name: str) -> Iterator[None]:
+        """Turn an ``OSError`` of the block into a refusal that says what to do."""
+        if self.silent:
+            raise FolderSilent(f"the file of DAG {file_name} cannot be written: the DAG folder does not answer")
+        try:
+            yield
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            if error.errno in _FULL:
+                raise FolderFull(f"the file of DAG {file_name} cannot be written: {why}") from error
+            raise NotWritable(
+                f"the file of DAG {file_name} cannot be written: {why}. Edit it where it comes from, or set "
+                "DAGWAY_DAGS_WRITE=database"
+            ) from error
 
     def _create(self, file_name: str, data: bytes) -> None:
         path = self._path / f"{file_name}{EXTENSIONS[0]}"
@@ -243,18 +267,3 @@ def _taken(path: Path) -> AlreadyExists:
 
 def _changed(file_name: str) -> ChangedInFolder:
     return ChangedInFolder(f"the file of DAG {file_name} was changed in the DAG folder: read the DAG again")
-
-
-@contextmanager
-def _os_errors_refused(file_name: str) -> Iterator[None]:
-    """Turn an ``OSError`` of the block into a refusal that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        why = error.strerror or type(error).__name__
-        if error.errno in _FULL:
-            raise FolderFull(f"the file of DAG {file_name} cannot be written: {why}") from error
-        raise NotWritable(
-            f"the file of DAG {file_name} cannot be written: {why}. Edit it where it comes from, or set "
-            "DAGWAY_DAGS_WRITE=database"
-        ) from error
