@@ -5,6 +5,7 @@ from typing import Literal
 
 import pytest
 
+from services.scheduler.commands.carry_out import handle
 from services.scheduler.deciding.dag_folder.dag_files import DagFiles
 from services.scheduler.loops.folder import Folder
 from shared.contracts import commands as c
@@ -46,6 +47,19 @@ def test_what_a_suspended_dag_skipped_is_not_caught_up_after_an_outage(rig: Rig)
     rig.at("12:20")
 
     assert rig.ledger() == [*SKIPPED, ("12:20", "start", "fired")]
+
+
+def test_a_dag_that_is_renamed_right_after_it_was_resumed_catches_up_nothing(rig: Rig) -> None:
+    rig.dag("a", EVERY_TEN)
+    rig.queue(c.SuspendDag(file_name="a", suspend=True))
+    rig.now = rig.now.replace(hour=12, minute=15)
+    transactor = rig.one.transactor
+    transactor.decide(lambda batch: handle(batch, c.SuspendDag(file_name="a", suspend=False)))
+    transactor.decide(lambda batch: handle(batch, c.RenameDag(file_name="a", new_file_name="b")))
+    rig.one.firing.adopt()
+    rig.at("12:20")
+
+    assert rig.ledger("b") == [*SKIPPED, ("12:20", "start", "fired")]
 
 
 def test_a_removed_flag_resumes_a_dag_like_a_command(rig: Rig, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from services.scheduler.commands.checks import AlreadyRunning, check_dag_name
-from services.scheduler.commands.definitions import BY_FOLDER, Definitions
+from services.scheduler.commands.definitions import BY_FOLDER, WAS_SUSPENDED, Definitions
 from services.scheduler.commands.handler import Handlers
 from services.scheduler.commands.webhooks import delete_webhook_of, move_webhook
 from services.scheduler.deciding.batch import Batch
@@ -98,7 +98,8 @@ def _rename_what_belongs_to(
     tx.queues.rename_dag(command.file_name, command.new_file_name)
     if schedule is not None:
         # The spec is the same, so recorded fires stay valid. Only the next fire is computed again.
-        again = {"dag_version": 1, "zone": "", "next_fire_at": None, "next_start_at": None}
+        version = WAS_SUSPENDED if schedule["dag_version"] == WAS_SUSPENDED else 1
+        again = {"dag_version": version, "zone": "", "next_fire_at": None, "next_start_at": None}
         schedules.put([{**schedule, **again, "file_name": command.new_file_name}])
     tx.dags.save(command.new_file_name, {"suspended": row["suspended"], "created_at": row["created_at"]})
     move_webhook(tx, command.file_name, command.new_file_name)
