@@ -189,6 +189,8 @@ class Scheduler:
             return "a thread of the scheduler ended unexpectedly: see the log"
         if self._store.away:
             return "the database is unavailable: see the log"
+        if forbidden := self._transport.forbidden:
+            return f"the broker login may not consume {', '.join(forbidden)}"
         return "" if self._transport.healthy else "the message broker is unavailable or blocks publishers"
 
     @property

@@ -164,15 +164,21 @@ class Worker:
 
     def facts(self) -> WorkerFacts:
         """Return what this worker says about itself now."""
-        away = "" if self._transport.healthy else "the broker is unreachable or blocks publishers"
         return WorkerFacts(
             counts=self.counters.now(),
             slots=self._settings.slots,
             busy=len(self.attempts.tokens()),
             draining=self._draining or self._is_drained,
             spooled=self._reporter.spooled,
-            trouble=away or self._room.problem(),
+            trouble=self._trouble(),
         )
+
+    def _trouble(self) -> str:
+        if not self._transport.healthy:
+            return "the broker is unreachable or blocks publishers"
+        if forbidden := self._transport.forbidden:
+            return f"the broker login may not consume {', '.join(forbidden)}"
+        return self._room.problem()
 
     def start(self) -> None:
         """Begin to take tasks. Sends the first heartbeat before the first task can arrive."""

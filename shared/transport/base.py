@@ -315,6 +315,10 @@ class WorkerTransport(Protocol):
     def healthy(self) -> bool:
         """Whether the broker is connected and does not block publishers, so that a send would be tried."""
 
+    @property
+    def forbidden(self) -> tuple[str, ...]:
+        """The names of the broker queues that this process wants to consume and whose login may not."""
+
     def close(self) -> None:
         """Close consumers, listeners and connections. Pending sends fail as after a lost connection."""
 

@@ -223,6 +223,10 @@ class SignedTransport:
     def healthy(self) -> bool:
         return self._inner.healthy
 
+    @property
+    def forbidden(self) -> tuple[str, ...]:
+        return self._inner.forbidden
+
     def close(self) -> None:
         self._inner.close()
 

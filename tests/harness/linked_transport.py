@@ -49,6 +49,10 @@ class EmbeddedOverLink:
     def healthy(self) -> bool:
         return self.link.healthy
 
+    @property
+    def forbidden(self) -> tuple[str, ...]:
+        return ()
+
     def close(self) -> None:
         self.link.close()
         self.server.close()

@@ -3,18 +3,23 @@
 import itertools
 import logging
 import time
+from contextlib import closing
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
 from services.worker.task_consumer import TaskConsumer
 from shared.errors import BrokerUnavailable
+from shared.ids import new_token
 from shared.transport.base import EVENTS, Outgoing, task_queue, worker_queue
+from shared.transport.embedded.transport import EmbeddedTransport
 from shared.transport.open import open_transport
 from shared.transport.rabbitmq import connection, consumer, subscription
 from tests.harness.eventually import PATIENCE_S, eventually
 from tests.harness.proxy import Proxy
 from tests.harness.servers import RabbitServer
+from tests.harness.worker_rig import Rig
 
 
 def test_a_worker_goes_on_when_a_scheduler_has_created_what_it_needs(
@@ -107,6 +112,28 @@ def test_lost_connections_make_a_missing_queue_looked_for_no_more_often(
     assert seen[-1] - seen[0] > 3 * every_s, seen
 
 
+def test_queues_that_a_login_may_not_consume_are_named_until_it_may(rabbit_server: RabbitServer, amqp_url: str) -> None:
+    vhost, login = amqp_url.rpartition("/")[2], f"consumer-{new_token()[:8]}"
+
+    def allow(readable: str) -> None:
+        rabbit_server.eval(
+            f'ok = rabbit_auth_backend_internal:set_permissions(<<"{login}">>, <<"{vhost}">>,'
+            f' <<"^$">>, <<".*">>, <<"{readable}">>, <<"harness">>).'
+        )
+
+    rabbit_server.eval(f'rabbit_auth_backend_internal:add_user(<<"{login}">>, <<"secret">>, <<"harness">>).')
+    allow("^other$")
+    with closing(open_transport(amqp_url, name="scheduler")) as scheduler:
+        scheduler.declare([EVENTS])
+        url = amqp_url.replace("guest:guest", f"{login}:secret")
+        with closing(open_transport(url, name="consumer", creates=False)) as consumer:
+            consumer.consume([EVENTS], prefetch=1)
+            eventually(lambda: consumer.forbidden == (EVENTS.name,))
+            assert consumer.healthy
+            allow(".*")
+            eventually(lambda: consumer.forbidden == ())
+
+
 def test_a_login_that_may_not_send_is_tried_ever_less_often(
     rabbit_server: RabbitServer, amqp_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,3 +160,14 @@ def test_a_login_that_may_not_send_is_tried_ever_less_often(
 
     # It waited for 0.1 s, then for twice as long each time.
     assert tried_at[-1] - tried_at[0] > 3.0, tried_at
+
+
+class _Forbidding(EmbeddedTransport):
+    """The embedded transport, with a broker queue that the worker's login may not consume."""
+
+    forbidden = ("dagway.tasks.default",)
+
+
+def test_a_worker_that_may_not_consume_its_tasks_is_not_ready(tmp_path: Path) -> None:
+    with Rig(tmp_path, transport=_Forbidding(None)) as rig:
+        assert rig.worker.facts().trouble == "the broker login may not consume dagway.tasks.default"

@@ -104,6 +104,10 @@ class SimulatedTransport:
         return self.session is not None and not self.broker.blocked
 
     @property
+    def forbidden(self) -> tuple[str, ...]:
+        return ()
+
+    @property
     def blocked(self) -> bool:
         return self.session is not None and self.broker.blocked
 

@@ -54,6 +54,10 @@ class LinkedTransport:
     def healthy(self) -> bool:
         return not self._ended
 
+    @property
+    def forbidden(self) -> tuple[str, ...]:
+        return ()
+
     def send(self, message: Outgoing) -> "Future[None]":
         flags = AGAIN * message.again + URGENT * message.urgent
         return self.call(Kind.SEND, pack_queue(message.queue), message.message_id.encode(), flags, message.body)

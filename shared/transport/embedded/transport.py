@@ -194,6 +194,10 @@ class EmbeddedTransport:
     def healthy(self) -> bool:
         return not self._closed
 
+    @property
+    def forbidden(self) -> tuple[str, ...]:
+        return ()
+
     def close(self) -> None:
         with self.lock:
             if self._closed:

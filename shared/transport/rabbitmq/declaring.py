@@ -25,6 +25,7 @@ from shared.transport.topology import (
 )
 
 __all__ = [
+    "FORBIDDEN",
     "MISSING",
     "check_exchanges",
     "declare_exchanges",
@@ -33,6 +34,7 @@ __all__ = [
     "is_declared_by_its_consumer",
 ]
 
+FORBIDDEN = 403
 MISSING = 404
 _NODE_AWAY_S = 2.0
 """After this time without an answer to a declaration, the node of the queue is taken to be down."""

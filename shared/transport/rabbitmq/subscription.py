@@ -17,7 +17,7 @@ from shared.transport.base import BrokerQueue
 from shared.transport.rabbitmq.bare_methods import send_cancel, send_consume
 from shared.transport.rabbitmq.batches import parts_of
 from shared.transport.rabbitmq.connection import Connection, LaterTry
-from shared.transport.rabbitmq.declaring import MISSING, declare_queue, is_declared_by_its_consumer
+from shared.transport.rabbitmq.declaring import FORBIDDEN, MISSING, declare_queue, is_declared_by_its_consumer
 from shared.transport.rabbitmq.delivery import Origin, RabbitDelivery, Settle, Settlement
 
 __all__ = ["QueueSubscription"]
@@ -70,6 +70,8 @@ class QueueSubscription:
         self.standing = threading.Event()
         """Set when the consumer has started, or the broker has answered that the queue does not exist: then there is
         nothing to wait for. It stays set after a lost connection."""
+        self.forbidden = False
+        """Whether the broker did not let this login consume when it was last asked."""
         self.consuming_since: float | None = None
         self._consumer = consumer
         self._arguments = {"x-priority": priority} if (priority := consumer.priorities.get(queue.name)) else {}
@@ -153,6 +155,7 @@ class QueueSubscription:
 
     def _consuming(self, _frame: Any) -> None:
         self._state = "running"
+        self.forbidden = False
         self.consuming_since = time.monotonic()
         self.standing.set()
         self._reconcile()
@@ -174,7 +177,9 @@ class QueueSubscription:
         self._consumer.void(channel)
         if closing or not channel.connection.is_open:
             return
-        if getattr(reason, "reply_code", None) == MISSING:
+        code = getattr(reason, "reply_code", None)
+        self.forbidden = code == FORBIDDEN
+        if code == MISSING:
             _log.info(
                 "consumer.waits", extra={"broker_queue": self.queue.name, "why": "no scheduler has declared the queue"}
             )

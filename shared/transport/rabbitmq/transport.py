@@ -144,6 +144,11 @@ class RabbitTransport:
     def healthy(self) -> bool:
         return self._publisher.healthy
 
+    @property
+    def forbidden(self) -> tuple[str, ...]:
+        wanted = [one for consumer in self._consumers for one in consumer.subscriptions]
+        return tuple(one.queue.name for one in wanted if one.forbidden)
+
     def close(self) -> None:
         with self._lock:
             closed, self._closed = self._closed, True
