@@ -1,9 +1,11 @@
 """How much room a folder has, and whether it can be written to."""
 
 import errno
+import os
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -11,6 +13,8 @@ __all__ = ["DiskCheck", "Volume", "cure_of"]
 
 _PROBE = bytes(1024 * 1024)
 """What must fit on the disk: as much as the reports and rows of a busy moment."""
+_FILES = 32
+"""How many files a process must be able to open: more than a few steps need that begin until the next look."""
 _VALID_S = 1.0
 """How long a result is reused, because anybody may call the readiness probe, as often as they like."""
 _FREE = "free disk space"
@@ -24,6 +28,8 @@ _CURES = {
 
 class DiskCheck:
     """Checks a folder by writing a temporary file: the number of free bytes ignores quotas and read-only disks.
+
+    The process must be able to open a few files more: a worker that can open only one would fail every step.
 
     ``cure``: what to do about the last problem.
     """
@@ -43,9 +49,11 @@ class DiskCheck:
 
     def _try_to_write(self) -> str:
         try:
-            with TemporaryFile(dir=self._folder) as file:
+            with TemporaryFile(dir=self._folder) as file, ExitStack() as opened:
                 file.write(_PROBE)
                 file.flush()
+                for _ in range(_FILES):
+                    opened.callback(os.close, os.dup(file.fileno()))
         except OSError as error:
             self.cure = cure_of(error)
             return f"the data folder cannot be written: {error.strerror or error}"

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from shared.disk import DiskCheck
 
 _WITHOUT_FILES = """
@@ -14,13 +16,14 @@ from shared.disk import DiskCheck
 check = DiskCheck(Path(sys.argv[1]))
 assert (check.problem(), check.cure) == ("", "")
 late = DiskCheck(Path(sys.argv[1]))
-resource.setrlimit(resource.RLIMIT_NOFILE, (3, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[2]), resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 print(late.problem(), late.cure, sep="|")
 """
 
 
-def test_a_process_that_may_open_no_more_files_is_not_told_to_free_disk_space(tmp_path: Path) -> None:
-    said = subprocess.check_output([sys.executable, "-c", _WITHOUT_FILES, str(tmp_path)], text=True)
+@pytest.mark.parametrize("limit", [3, 12])
+def test_a_process_that_may_open_few_more_files_is_not_told_to_free_disk_space(tmp_path: Path, limit: int) -> None:
+    said = subprocess.check_output([sys.executable, "-c", _WITHOUT_FILES, str(tmp_path), str(limit)], text=True)
 
     assert said.strip().split("|") == [
         "the data folder cannot be written: Too many open files",
