@@ -48,7 +48,7 @@ __all__ = [
 
 _LABEL = re.compile(rf"[A-Za-z0-9_./-]{{1,{MOST_LABEL_CHARS}}}")
 _NO_HEADER = re.compile(r"[\x00-\x1f\x7f]|[^\x00-\xff]")
-_ANSWER_S = 1.0
+_ANSWER_S = 3.0
 """How long to wait for a file system that is asked for a folder."""
 _TIME = re.compile(r"(?:(\d{1,5})h)?(?:(\d{1,7})m)?(?:(\d{0,9}\.?\d{1,9})s?)?")
 
