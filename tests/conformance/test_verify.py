@@ -72,6 +72,18 @@ def test_a_step_that_may_be_tried_again_may_wait_for_a_pool(sound: Sound) -> Non
         held.rollback()
 
 
+def test_a_running_step_may_wait_for_another_one_of_its_run(sound: Sound) -> None:
+    with sound.stack.engine.connect() as connection, connection.begin() as held:
+        damage = Damage(connection, sound)
+        damage.change(t.nodes, {"token": None}, run_key=damage.running, idx=1)
+        assert "step-waits-for-something" in found(connection, sound.now)
+
+        damage.change(t.nodes, {"token": damage.token}, run_key=damage.running, idx=0)
+
+        assert "step-waits-for-something" not in found(connection, sound.now)
+        held.rollback()
+
+
 def test_a_run_lends_its_place_in_a_queue_over_a_run_in_another_queue(sound: Sound) -> None:
     with sound.stack.engine.connect() as connection, connection.begin() as held:
         damage = Damage(connection, sound)

@@ -190,4 +190,7 @@ def _retry_is_due(draft: Draft, node: Node) -> Ignored | None:
         return Ignored("not waiting")
     if node.retry_at is not None and node.retry_at > draft.now:
         return Ignored("not due", (WakeAt(node.idx, TimerKind.RETRY, node.retry_at),))
+    # It stays due. It may have to wait until another step has begun, and the scheduler that decides then may have an
+    # earlier time; but no other timer would fire.
+    draft.set_node(node.idx, retry_at=None)
     return None

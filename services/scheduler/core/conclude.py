@@ -104,7 +104,7 @@ def _policy(step: Step, end: End) -> RetryPolicy | None:
 
 def _again(draft: Draft, idx: int, wait_s: float, why: str, by: str) -> None:
     due_at = draft.now + timedelta(seconds=wait_s)
-    draft.set_node(idx, retry_at=due_at)
+    draft.set_node(idx, retry_at=due_at if wait_s > 0 else None)
     draft.note(idx, why, by)
     if draft.nodes[idx].status is NodeStatus.NOT_STARTED:
         draft.move(idx, NodeStatus.RUNNING, "waits for its next execution", by)

@@ -12,7 +12,7 @@ from services.scheduler.core.model import Node
 from services.scheduler.core.plan import HANDLER, STEP
 from services.scheduler.core.pools import wait_for_places
 from services.scheduler.core.step_rules import UPSTREAM_ABORTED, blocked_by, derive_status
-from services.scheduler.core.tally import startable, under_way
+from services.scheduler.core.tally import is_due, startable, under_way
 from services.scheduler.core.tasks import make_task
 from shared.language.model import Handler
 from shared.status import NodeStatus, RunStatus, StopReason, TimerKind
@@ -84,11 +84,7 @@ def _waits_for_delay(draft: Draft) -> bool:
 
 
 def _due(draft: Draft, node: Node) -> bool:
-    if not startable(node):
-        return False
-    if node.status is NodeStatus.NOT_STARTED or node.admission:
-        return True
-    return node.retry_at is None or node.retry_at <= draft.now
+    return startable(node) and is_due(node, draft.now)
 
 
 def _run_one_off(draft: Draft, node: Node | None, run_status: str = "") -> bool:

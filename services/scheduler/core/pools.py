@@ -24,7 +24,8 @@ def wait_for_places(draft: Draft, node: Node) -> bool:
     """
     if node.admission or not _claims(draft.run, node):
         return False
-    draft.set_node(node.idx, admission=WAITS)
+    # A retry that asks is due, even if the scheduler that assigns the places has an earlier time.
+    draft.set_node(node.idx, admission=WAITS, retry_at=None)
     return True
 
 

@@ -10,7 +10,7 @@ from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Sequence
 from copy import copy
-from datetime import datetime
+from datetime import UTC, datetime
 from heapq import heappop, heappush
 
 from services.scheduler.core.model import WAITS, Node, Run
@@ -18,10 +18,11 @@ from services.scheduler.core.plan import FOLLOW_UP, Plan
 from services.scheduler.core.step_rules import lets_dependents_run
 from shared.status import AttemptState, NodeStatus
 
-__all__ = ["Tally", "startable", "take_tally", "tally_of", "under_way"]
+__all__ = ["Tally", "is_due", "startable", "take_tally", "tally_of", "under_way"]
 
 _STARTABLE = (NodeStatus.NOT_STARTED, NodeStatus.RUNNING)
 _NOWHERE, _FRESH, _BEGUN = range(3)
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 def under_way(node: Node) -> bool:
@@ -34,6 +35,11 @@ def under_way(node: Node) -> bool:
 def startable(node: Node) -> bool:
     """Whether an attempt of the node may be opened, if its dependencies and its retry interval allow it."""
     return node.attempt is None and node.status in _STARTABLE and not node.calls and node.admission != WAITS
+
+
+def is_due(node: Node, now: datetime) -> bool:
+    """Whether the wait before the next execution of the node, if there is one, is over."""
+    return node.status is not NodeStatus.RUNNING or node.retry_at is None or node.retry_at <= now
 
 
 def tally_of(run: Run) -> "Tally":
@@ -190,16 +196,13 @@ class Tally:
             # It was reset, or its attempt was withdrawn: a dependency may have ended meanwhile.
             self._unpropagated.add(idx)
 
-    def _put(self, node: Node, now: datetime | None = None) -> None:
-        """Put a step into the list where it belongs. ``now``: if given, its retry interval is over at that time."""
+    def _put(self, node: Node, now: datetime = _NEVER) -> None:
+        """Put a step into the list where it belongs at the time ``now``."""
         idx, place = node.idx, _NOWHERE
         if startable(node) and (node.number or not self._unmet[idx]):
-            if node.status is NodeStatus.NOT_STARTED:
-                place = _BEGUN if node.admission else _FRESH
-            elif node.admission or node.retry_at is None or (now is not None and node.retry_at <= now):
-                # It was due when it asked for places, even if the scheduler that assigns them has an earlier time.
-                place = _BEGUN
-            else:
+            if is_due(node, now):
+                place = _BEGUN if under_way(node) else _FRESH
+            elif node.retry_at is not None:
                 heappush(self._retries, (node.retry_at, idx))
         was, self._place[idx] = self._place[idx], place
         if was == place:

@@ -26,13 +26,14 @@ def _waits_for_place() -> Exists:
 
 @check("step-waits-for-something", "I9", _STUCK)
 def _running_nodes(snapshot: StoreSnapshot) -> Iterator[Violation]:
-    """A running step has an open attempt, a time for its next attempt, sub-runs, or waits for a pool."""
-    n, r = t.nodes.c, t.dag_runs.c
+    """A running step has an open attempt, a time for its next one, sub-runs, or waits for a pool or another step."""
+    n, r, other = t.nodes.c, t.dag_runs.c, t.nodes.alias("other").c
     query = (
         select(n.run_key, n.idx, n.name, n.started_at, r.started_at.label("run_started_at"))
         .join(t.dag_runs, r.run_key == n.run_key)
         .where(r.status == _RUNNING, n.status == str(NodeStatus.RUNNING))
         .where(n.token.is_(None), n.retry_at.is_(None), n.call_token == "", ~_waits_for_place())
+        .where(~select(other.run_key).where(other.run_key == n.run_key, other.token.is_not(None)).exists())
     )
     for row in snapshot.rows(query):
         yield Violation(
@@ -74,7 +75,7 @@ def _timers(snapshot: StoreSnapshot) -> Iterator[Violation]:
         .join(t.dag_runs, t.dag_runs.c.run_key == n.run_key)
         .outerjoin(t.timers, and_(m.run_key == n.run_key, m.node == n.idx, m.kind == str(TimerKind.RETRY)))
         .where(t.dag_runs.c.status == _RUNNING, n.retry_at.is_not(None), n.token.is_(None), m.kind.is_(None))
-        # Once the timer has fired, the next attempt may have to wait for a place in a pool.
+        # Earlier releases kept the time of a step that waits for a place in a pool.
         .where(~_waits_for_place())
     )
     for row in snapshot.rows(query):

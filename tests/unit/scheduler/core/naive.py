@@ -63,5 +63,5 @@ def _due(node: Node, now: datetime) -> bool:
     if node.attempt is not None or node.calls or node.admission == WAITS:
         return False
     if node.status is NodeStatus.RUNNING:
-        return node.admission != "" or node.retry_at is None or node.retry_at <= now
+        return node.retry_at is None or node.retry_at <= now
     return node.status is NodeStatus.NOT_STARTED

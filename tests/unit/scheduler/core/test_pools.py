@@ -71,6 +71,19 @@ def test_the_pools_of_a_workspace_are_its_own() -> None:
     assert stage.claims == (Claim(PoolKey(POOL, stored_name("acme", "db"))),)
 
 
+def test_a_retry_that_asked_before_its_timer_fired_starts_at_an_earlier_time() -> None:
+    policy = RetryPolicy(limit=1, interval_sec=60)
+    stage = PoolStage.begun(make_dag(step("a", pool=("db",), retry_policy=policy), step("b"), placement="spread"))
+    stage.admit("a")
+    stage.make("a", "failed")
+    stage.now += timedelta(seconds=60)
+    stage.start("b")
+
+    stage.now -= timedelta(seconds=1)
+    stage.admit("a")
+    assert stage.open() == ["a", "b"]
+
+
 def test_a_step_holds_no_place_between_its_tries() -> None:
     policy = RetryPolicy(limit=1, interval_sec=60)
     stage = PoolStage.begun(make_dag(step("a", pool=("db",), retry_policy=policy)))

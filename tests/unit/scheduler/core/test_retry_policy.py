@@ -1,5 +1,6 @@
 """``retryPolicy``: how often a step is retried, after which wait, and after which outcomes; waits of repetitions."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -137,6 +138,21 @@ def test_a_timer_that_fires_twice_starts_one_attempt() -> None:
 
     assert "not waiting" in repr(stage.tell(TimerFired(0, TimerKind.RETRY)))
     assert stage.order() == ["a", "a"]
+
+
+@pytest.mark.parametrize("interval_s", [0, 5])
+def test_a_retry_that_is_due_stays_due_at_an_earlier_time(interval_s: float) -> None:
+    """It waits until the run has a worker again. The scheduler that decides then may have an earlier time."""
+    a = step("a", retry_policy=RetryPolicy(limit=1, interval_sec=interval_s))
+    stage = Stage.begun(make_dag(a, step("b")))
+    stage.start("a")
+    stage.lose("a")
+    stage.wait(interval_s)
+    assert stage.open() == ["b"]
+
+    stage.now -= timedelta(seconds=1)
+    stage.finish("b")
+    assert stage.open() == ["a"]
 
 
 def test_a_step_that_took_too_long_is_never_tried_again() -> None:
