@@ -4,7 +4,7 @@ Several messages about one run need one load and one save. A ``PostCommit`` coll
 messages to send, workers to notify, loops to wake.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -60,27 +60,32 @@ _MOST_BY = 200
 
 
 class Batch:
-    """Decisions about runs in the transaction ``tx``, all with the time ``now``.
+    """Decisions about runs in the transaction ``tx``.
 
-    ``runs``: the runs that the batch has loaded or created. ``pending``: rows to write before the commit. ``after``:
-    the actions after the commit. ``again``: an earlier try of the same batch failed, because a key existed or another
-    transaction had changed a run. ``wait``: whether to wait for runs that another transaction has locked.
+    ``now``: their time. It goes on when runs are loaded: another transaction may have kept them locked for seconds, and
+    its decisions must not be later. ``runs``: the runs that the batch has loaded or created. ``pending``: rows to write
+    before the commit. ``after``: the actions after the commit. ``again``: an earlier try of the same batch failed,
+    because a key existed or another transaction had changed a run. ``wait``: whether to wait for runs that another
+    transaction has locked.
     """
 
-    def __init__(self, tx: Transaction, memory: SchedulerMemory, now: datetime, *, again: bool, wait: bool) -> None:
+    def __init__(
+        self, tx: Transaction, memory: SchedulerMemory, clock: Callable[[], datetime], *, again: bool, wait: bool
+    ) -> None:
         self.tx = tx
-        self.now = now
+        self.now = clock()
+        self._clock = clock
         self.again = again
         self.plans, self.files = memory.plans, memory.files
         self.quotas = Quotas(tx)
         self.worker_pools = ServedPools(tx, memory.rules)
-        self.runs = LoadedRuns(tx, memory.plans, memory.recent, wait=wait, cached=not again, on_load=self._record_held)
+        self.runs = LoadedRuns(tx, memory.plans, memory.recent, wait=wait, cached=not again, on_load=self._loaded)
         self.held_reports: list[HeldReport] = []
         """The held reports that this batch records."""
         self._memory = memory
         self._same_protocol = memory.same_protocol
         """As it was when the batch began."""
-        self.after = PostCommit(at=now)
+        self.after = PostCommit(at=self.now)
         self.pending = PendingRows(states_apart=self._same_protocol)
         self._for_children: list[tuple[str, StartChild | StopChild]] = []
         self._barred: list[tuple[str, TaskBarred]] = []
@@ -171,6 +176,10 @@ class Batch:
                 self.after.ignored.append(decision.why)
                 self._take(key, decision.effects)
         return decision
+
+    def _loaded(self, keys: Sequence[str]) -> None:
+        self.now = self.after.at = max(self.now, self._clock())
+        self._record_held(keys)
 
     def _record_held(self, keys: Sequence[str]) -> None:
         """Record the reports that waited for a decision about these runs."""

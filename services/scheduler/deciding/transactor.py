@@ -128,7 +128,7 @@ class Transactor:
         batch: Batch | None = None
         try:
             with self.store.begin() as tx:
-                batch = Batch(tx, self.memory, self.clock(), again=again, wait=wait)
+                batch = Batch(tx, self.memory, self.clock, again=again, wait=wait)
                 result = work(batch)
                 family.start_and_stop_children(batch)
                 tell_of_unrecorded(batch)
