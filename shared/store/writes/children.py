@@ -12,6 +12,8 @@ __all__ = ["CALLERS_WAITING", "ChildReads"]
 
 _AT_ONCE = 1000
 """How many sub-runs one statement names: SQLite limits the number of values."""
+_HELD = ("waiting", "succeeded", "partially_succeeded")
+"""The statuses of the sub-runs of a node that waits."""
 _CALLS: ColumnElement[bool] = literal_column("call_token <> ''")
 """A literal, because SQLite does not use a partial index for a bound parameter."""
 
@@ -30,17 +32,14 @@ _DEPTH = _select_depth()
 
 def _select_callers_waiting() -> Select[Any]:
     n, parent, child = t.nodes.c, t.dag_runs.alias("parent"), t.dag_runs.alias("child")
-    held = (
-        select(child.c.run_key)
-        .where(
-            child.c.root_key == func.coalesce(parent.c.root_key, parent.c.run_key),
-            child.c.parent_key == parent.c.run_key,
-            child.c.status == "waiting",
-        )
-        .exists()
+    children = select(child.c.run_key).where(
+        child.c.root_key == func.coalesce(parent.c.root_key, parent.c.run_key),
+        child.c.parent_key == parent.c.run_key,
     )
+    held = children.where(child.c.status == "waiting").exists()
+    others = children.where(child.c.status.not_in(_HELD)).exists()
     callers = select(n.run_key).join_from(t.nodes, parent, parent.c.run_key == n.run_key)
-    return callers.where(_CALLS, or_(n.status != "waiting", ~held))
+    return callers.where(_CALLS, or_(n.status != "waiting", ~held, others))
 
 
 CALLERS_WAITING = _select_callers_waiting()
@@ -82,7 +81,7 @@ class ChildReads(Writer):
         """Return the keys of runs that may not know yet that the status of a sub-run has changed.
 
         These are the runs with a node that has unfinished sub-runs. Left out are nodes that show ``waiting`` (for an
-        approval) while one of their sub-runs does: they know.
+        approval) while one of their sub-runs does and the others have succeeded: they know.
         """
         return list(self._connection.execute(CALLERS_WAITING.distinct().order_by(t.nodes.c.run_key)).scalars())
 
