@@ -153,4 +153,18 @@ VALUE_DIFFERENCES: Sequence[Difference] = (
         "They run in the step's directory, if that exists.",
         "They ask about the place where the step works.",
     ),
+    Difference(
+        "conditions",
+        "With `shell: direct`, the command of a precondition always fails, and the step is skipped.",
+        "The worker's default shell runs the command.",
+        "A condition asks about something else than how the step starts its program.",
+    ),
+    Difference(
+        "conditions",
+        "A step that a condition repeats sees its own output of the execution before, also if a parameter has the same "
+        "name. References in its scripts and in its `env` keep the first value that they had.",
+        "It sees it unless a parameter, an earlier output or its own `env` has that name. References have the value of "
+        "the execution before.",
+        "A step that counts, or follows the pages of an answer, needs the last value.",
+    ),
 )

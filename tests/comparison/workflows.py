@@ -99,7 +99,7 @@ def _retries(rng: random.Random) -> str:
 
 def _repeats(rng: random.Random) -> str:
     policy = f"repeatPolicy: {{repeat: until, limit: {rng.randint(1, 3)}, intervalSec: 0, condition: a, expected: b}}"
-    return "steps:\n" + _step("over", "echo once", policy) + _step("end", "echo end")
+    return "steps:\n" + _step("over", "echo ${N}x", "output: N", policy) + _step("end", "echo end ${N}")
 
 
 def _scripts(rng: random.Random) -> str:

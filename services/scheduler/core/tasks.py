@@ -98,7 +98,8 @@ def _secrets(run: Run, step: Step) -> tuple[Secret, ...]:
 def _outputs(draft: Draft, node: Node) -> tuple[tuple[str, str], ...]:
     """Return the outputs that the node may use; of equal names, the last one counts.
 
-    Handlers and follow-ups get the outputs of all steps, in the order of the spec.
+    Handlers and follow-ups get the outputs of all steps, in the order of the spec. A step that a condition repeats gets
+    that of its execution before, as in Dagu. It counts least, so that a reference means the same in every execution.
     """
     found = draft.tally.with_outputs
     if not found:
@@ -106,8 +107,13 @@ def _outputs(draft: Draft, node: Node) -> tuple[tuple[str, str], ...]:
     if node.kind != STEP:
         sources: Iterable[int] = sorted(found)
     else:
-        sources = [source for source in reversed(draft.run.plan.ancestors(node.idx)) if source in found]
+        own = [node.idx] if node.done_count and _repeated_by_condition(draft.run.plan.steps[node.idx]) else []
+        sources = [source for source in (*own, *reversed(draft.run.plan.ancestors(node.idx))) if source in found]
     return tuple(item for source in sources for item in draft.nodes[source].outputs.items())
+
+
+def _repeated_by_condition(step: Step) -> bool:
+    return step.repeat_policy is not None and step.repeat_policy.condition is not None
 
 
 _BLOCKS = {

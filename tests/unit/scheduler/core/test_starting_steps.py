@@ -1,5 +1,7 @@
 """Starts of steps: dependencies, propagation of failures, limits, placement, and the contents of tasks."""
 
+from typing import Any
+
 import pytest
 
 from services.scheduler.core.decision import THE_RUN
@@ -7,7 +9,7 @@ from services.scheduler.core.messages import Begin, PatchNode, TimerFired
 from services.scheduler.core.tasks import MOST_FOLLOWING
 from shared.contracts.tasks import StepRef
 from shared.language.load import load
-from shared.language.model import ContinueOn, Handler, Output, Step
+from shared.language.model import Condition, ContinueOn, Handler, Output, RepeatMode, RepeatPolicy, Step
 from shared.status import NodeStatus, RunStatus, TimerKind
 from tests.unit.scheduler.core.stage import Stage, fresh, make_dag, step
 
@@ -256,6 +258,18 @@ def test_outputs_reach_descendants_only_and_the_nearest_wins() -> None:
 
     assert dict(stage.task("c").outputs) == {"X": "from b", "A": "1"}
     assert stage.task("d").outputs == ()
+
+
+@pytest.mark.parametrize(("rule", "seen"), [({"condition": Condition(condition="x")}, {"X": "1"}), ({}, {})])
+def test_a_step_that_a_condition_repeats_sees_its_last_output(rule: dict[str, Any], seen: dict[str, str]) -> None:
+    policy = RepeatPolicy(repeat=RepeatMode.UNTIL, exit_code=() if rule else (9,), **rule)
+    stage = Stage.begun(make_dag(out("a", "b").model_copy(update={"repeat_policy": policy}), step("b")))
+    stage.make("b", outputs={"B": "0"})
+    assert dict(stage.task("a").outputs) == {"B": "0"}
+    stage.make("a", outputs={"X": "1", "B": "1"}, repeat_condition_met=False)
+
+    assert stage.open() == ["a"]
+    assert dict(stage.task("a").outputs) == {"B": "0"} | seen
 
 
 def test_of_two_equally_near_outputs_the_first_dependency_wins() -> None:
