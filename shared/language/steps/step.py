@@ -99,7 +99,7 @@ def read_step(fields: Fields, defaults: DagDefaults) -> PartialStep:
         values["call"] = fields.text("call") or fields.text("run")
     if "params" in fields:
         values["params"], values["param_pairs"] = read_call_params(fields)
-    if "parallel" in fields and not values.get("call"):
+    if fields.get("parallel") is not None and not values.get("call"):
         fields.error("parallel", "parallel execution is only supported for child-DAGs", hint="add call: <dag name>")
     explicit, legacy = _executor(fields, values)
     _settle_type(partial, explicit, legacy, defaults)

@@ -46,6 +46,7 @@ def test_dag_fields_are_read(text: str, attribute: str, expected: object) -> Non
         ("{command: a, config: {}, executor: shell}", "type", "shell"),
         ("{command: GET /, config: , executor: {type: http, config: {timeout: 5}}}", "config", {"timeout": 5}),
         ("{command: a, timeoutSec: 1_0}", "timeout_sec", 10),
+        ("{command: a, parallel: }", "parallel", None),
     ],
 )
 def test_step_fields_are_read(text: str, attribute: str, expected: object) -> None:
