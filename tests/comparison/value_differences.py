@@ -142,8 +142,9 @@ VALUE_DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "conditions",
-        "The command of a precondition sees neither outputs of earlier steps nor the workflow's `env`.",
-        "It sees both.",
+        "The environment of a precondition's command has neither outputs of earlier steps nor the workflow's `env`, "
+        "and that of a `repeatPolicy` not the step's own output.",
+        "It has them.",
         "A condition is written about them.",
     ),
     Difference(
@@ -158,6 +159,12 @@ VALUE_DIFFERENCES: Sequence[Difference] = (
         "With `shell: direct`, the command of a precondition always fails, and the step is skipped.",
         "The worker's default shell runs the command.",
         "A condition asks about something else than how the step starts its program.",
+    ),
+    Difference(
+        "conditions",
+        "In the condition of a `repeatPolicy`, `${id.exit_code}` of the step itself is always 0.",
+        "It is the exit code of the execution that has just ended.",
+        "A step that polls waits for an exit code.",
     ),
     Difference(
         "conditions",
