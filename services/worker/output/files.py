@@ -24,13 +24,14 @@ from services.worker.output.opened_by_name import texts_of, texts_open_by_name
 from services.worker.output.pipe_copier import PipeCopier, write_all
 from services.worker.output.step_files import open_for_step
 from services.worker.process.step_users import StepUser
-from shared.contracts.tasks import Task
-from shared.language.model import LogOutput
+from shared.contracts.tasks import STEP, Task
+from shared.language.model import Handler, LogOutput
 
 __all__ = ["LogPaths", "OutputFiles", "log_paths"]
 
 _log = logging.getLogger(__name__)
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
+_HANDLERS = frozenset(handler.value for handler in Handler)
 _DIR_MODE = 0o750
 _FILE_MODE = 0o640
 """The folder of the run's logs decides who of the group can reach them: nobody, or the user of the run's steps."""
@@ -61,15 +62,15 @@ class LogPaths:
 def log_paths(logs: Path, task: Task) -> LogPaths:
     """Return the paths below ``logs``; creates nothing.
 
-    Characters of a step's name that are unsafe in a file name become ``_``. Steps whose names then are equal still get
-    different files.
+    Characters of a step's name that are unsafe in a file name become ``_``. Such a name, and that of a step which is
+    called like a handler, ends with ``~`` and the step's number. No other name has a ``~``: nodes never share a file.
     """
     folder = f"{logs}/{run_folder(task)}"
     if task.run_attempt > 1:  # most runs have one: a folder costs a millisecond if many files were just deleted
         folder += f"/{task.run_attempt}"
     safe = _UNSAFE.sub("_", task.step.name)
-    if safe != task.step.name:
-        safe = f"{safe}-{task.node}"
+    if safe != task.step.name or (task.kind == STEP and safe in _HANDLERS):
+        safe = f"{safe}~{task.node}"
     stem, whole = f"{folder}/{safe}.{task.number}", f"{folder}/{safe}.1"
     run_log = f"{folder}/dag-run.log"
     if task.log_output == LogOutput.MERGED:

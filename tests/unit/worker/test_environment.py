@@ -22,7 +22,7 @@ from services.worker.inputs.workspace import Workspace
 from services.worker.output.files import log_paths
 from services.worker.process.shells import default_shell, interpreter_words, shell_argv
 from services.worker.process.step_users import StepUser
-from shared.contracts.tasks import StepRef, Task
+from shared.contracts.tasks import HANDLER, StepRef, Task
 from shared.errors import InvalidInput
 from shared.language.expansion.expand import Scope, expand, expand_text
 from shared.language.model import Secret, Step
@@ -311,11 +311,13 @@ def test_a_sub_run_works_in_its_callers_directory_only_if_its_steps_may_go_there
 
 
 def test_no_name_leads_out_of_the_data_directory_or_onto_another_steps_log(tmp_path: Path) -> None:
-    paths = {log_paths(tmp_path, _task(step=Step(name=name))).stdout for name in ("a_b", "a b", "../x")}
+    steps = ("a_b", "a b", "a_b-3", "../x", "onExit")
+    paths = {log_paths(tmp_path, _task(step=Step(name=name))).stdout for name in steps}
+    paths.add(log_paths(tmp_path, _task(kind=HANDLER, step=Step(name="onExit"))).stdout)
     names = {"dag_name": "..", "dag_run_id": "../../etc"}
     evil = Workspace(tmp_path).run_dir(_task(**names, **{f"root_{name}": value for name, value in names.items()}))
 
-    assert len(paths) == 3
+    assert len(paths) == 6
     assert all(Path(path).parent == tmp_path / "d/r" for path in paths)
     assert evil == tmp_path / "runs/_/.._.._etc"
 
