@@ -70,6 +70,10 @@ class Reach:
         if self.private:
             self._check(path, os.path.realpath(path))
 
+    def leads(self, user: StepUser, target: Path) -> bool:
+        """Return whether a step itself gets to a file, through each of the folders on the way. Raises ``OSError``."""
+        return self._is_own(target) or all(user.may_search(folder.stat()) for folder in target.parents)
+
     def may_enter(self, folder: Path) -> bool:
         """Return whether a folder exists and steps may work there.
 
@@ -93,7 +97,7 @@ class Reach:
     def _check_user(self, path: str | Path, target: Path, about: os.stat_result, user: StepUser) -> None:
         if self._is_own(target):
             return
-        if not user.may_read(about) or not all(user.may_search(folder.stat()) for folder in target.parents):
+        if not user.may_read(about) or not self.leads(user, target):
             raise PermissionError(errno.EACCES, "the user of the step may not read this file", str(path))
 
     def _is_own(self, target: Path) -> bool:

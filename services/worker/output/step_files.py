@@ -12,6 +12,7 @@ from pathlib import Path
 
 from services.worker.inputs.named_files import Reach
 from services.worker.process.step_users import StepUser
+from shared.system.proc import path_of
 
 __all__ = ["open_for_step"]
 
@@ -39,7 +40,7 @@ def open_for_step(path: Path, reach: Reach, user: StepUser, make_folder: Callabl
 def _open(path: Path, reach: Reach, user: StepUser) -> int:
     fd = reach.open(path, _FLAGS)
     try:
-        _check(fd, path, user)
+        _check(fd, path, reach, user)
     except OSError:
         os.close(fd)
         raise
@@ -54,7 +55,7 @@ def _make(path: Path, reach: Reach, user: StepUser, make_folder: Callable[[Path]
     # The step may replace parts of the path by links meanwhile, so what is checked is the folder that is open.
     parent = os.open(real.parent, os.O_DIRECTORY | getattr(os, "O_PATH", 0))
     try:
-        _check(parent, path, user)
+        _check(parent, path, reach, user)
         fd = os.open(real.name, _FLAGS | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, _MODE, dir_fd=parent)
     finally:
         os.close(parent)
@@ -66,6 +67,6 @@ def _make(path: Path, reach: Reach, user: StepUser, make_folder: Callable[[Path]
     return fd
 
 
-def _check(fd: int, path: Path, user: StepUser) -> None:
-    if not user.may_write(os.fstat(fd)):
+def _check(fd: int, path: Path, reach: Reach, user: StepUser) -> None:
+    if not user.may_write(os.fstat(fd)) or not reach.leads(user, Path(path_of(fd))):
         raise PermissionError(errno.EACCES, "the user of the step may not write there", str(path))
