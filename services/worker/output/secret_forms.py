@@ -5,7 +5,7 @@ import html
 import json
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus
 
 __all__ = ["forms_of"]
@@ -15,6 +15,8 @@ _SHORTEST = 8
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _LINE_LENGTHS = (76, 64, 60)
 """After how many characters ``base64``, ``openssl`` and ``xxd`` begin a new line."""
+_MOST_WITHIN = 1024
+"""Bytes of the longest secret that is masked in the lines of a longer text: each place in a line is a form more."""
 _NOT_PLAIN = re.compile(r"[^\w !#$%()*,./:;=?@\[\]^{|}~-]", re.ASCII)
 """Characters that System.Text.Json may write in another way."""
 _JAVASCRIPT_SAFE = ("!'()*", "!'()*;,/?:@&=+$#")
@@ -25,8 +27,8 @@ def forms_of(secret: str) -> frozenset[bytes]:
     """Return the texts to mask for ``secret``; empty for an empty one.
 
     They are its exact bytes, however short; and, of at least 8 characters each, its lines, its base64 (standard and
-    URL-safe) and base32, wherever it begins within the encoded text, its hex digits, also with separators, and its
-    forms in URLs and JSON (also quoted twice), HTML, shells and Python.
+    URL-safe) and base32, wherever it begins within the encoded text, its hex digits, also with separators, the lines
+    of base64 and hex digits, and its forms in URLs and JSON (also quoted twice), HTML, shells and Python.
     """
     raw = _bytes(secret)
     if not raw:
@@ -46,6 +48,9 @@ def _bytes(text: str) -> bytes:
 
 def _encoded(raw: bytes) -> Iterator[bytes]:
     texts = [raw.hex().encode(), raw.hex().upper().encode()]
+    if len(raw) <= _MOST_WITHIN:
+        for text in texts:
+            yield from _within_lines(text, 60, range(0, 60, 2))
     for separated in (raw.hex(" "), raw.hex(":"), raw.hex("-"), "".join(f"\\x{byte:02x}" for byte in raw)):
         yield separated.encode()
         # ``\\X70`` is no escape.
@@ -60,6 +65,9 @@ def _encoded(raw: bytes) -> Iterator[bytes]:
         whole = (before + len(raw)) * 8 // 6
         for text in {encoded[first:], encoded[first:whole]}:
             texts += (text, text.translate(_URL_SAFE))
+            if len(raw) <= _MOST_WITHIN:
+                for length in (76, 64):
+                    yield from _within_lines(text, length, range(first, length, 4))
     for text in texts:
         yield text
         for length in _LINE_LENGTHS:
@@ -67,6 +75,14 @@ def _encoded(raw: bytes) -> Iterator[bytes]:
             if len(lines) > 1:
                 yield b"\n".join(lines)
                 yield from lines
+
+
+def _within_lines(text: bytes, length: int, places: Iterable[int]) -> Iterator[bytes]:
+    """Yield ``text`` as it is in lines of a longer text, in which it begins at one of these places of a line."""
+    for place in places:
+        first = length - place
+        if first < len(text):
+            yield b"\n".join((text[:first], *(text[at : at + length] for at in range(first, len(text), length))))
 
 
 def _escaped(text: str) -> Iterator[bytes]:

@@ -5,6 +5,7 @@ import hashlib
 import html
 import json
 import shlex
+import string
 import textwrap
 from collections.abc import Callable
 from itertools import pairwise
@@ -138,6 +139,21 @@ def test_each_form_of_a_secret_is_masked_also_across_reads(secret: str, form: st
     # Base64 and base32 mix the bytes beside the secret into their characters. An indented line may be too short.
     most = len("    ") * 5 + len("short") + 5 if form == "indented" else len("PB4HQ2")
     assert len(rest) <= len("<>") + most, shown
+
+
+@pytest.mark.parametrize("length", [76, 64, 60])
+def test_a_secret_is_masked_wherever_the_lines_of_a_longer_encoded_text_break_it(length: int) -> None:
+    """As in ``printf 'x-access-token:%s' "$TOKEN" | base64``."""
+    secret = "github_pat_" + string.ascii_letters + string.digits
+    masker = Masker([secret])
+
+    for size in range(length):
+        text = b"#" * size + secret.encode()
+        encoded = text.hex() if length == 60 else base64.b64encode(text).decode()
+        shown = masker.text("\n".join(encoded[at : at + length] for at in range(0, len(encoded), length)))
+        before = len(encoded) * size // len(text)
+        # Base64 mixes the bytes beside the secret into its characters.
+        assert len(shown.replace("*******", "").replace("\n", "").replace("=", "")) <= before + 3, shown
 
 
 def test_each_line_of_a_secret_is_masked_if_it_has_eight_characters() -> None:
