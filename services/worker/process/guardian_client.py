@@ -45,7 +45,7 @@ class GuardianClient:
         self._spawners: dict[StepUser, GuardianConnection] = {}
         """The spawner of each user; the one used last comes last."""
         self._process = process or GuardianProcess()
-        self._main = GuardianConnection(self._process.sock, _LOST, self._guardian_ended)
+        self._main = GuardianConnection(self._process.sock, _LOST, self._guardian_ended, wake=self._process.wake)
 
     @property
     def pid(self) -> int:

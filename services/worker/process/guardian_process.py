@@ -1,10 +1,12 @@
 """Start the guardian process."""
 
 import logging
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import services
@@ -68,6 +70,12 @@ class GuardianProcess:
     def pid(self) -> int:
         return self._process.pid
 
+    def wake(self) -> None:
+        """Let the process go on if it is stopped: a step that has its user may have sent it a SIGSTOP."""
+        with suppress(PermissionError):  # of a guardian with rights, which no step can stop
+            self._process.send_signal(signal.SIGCONT)
+
     def wait(self) -> None:
         """Wait for the end of the process. Returns at once in a process that did not start it."""
+        self.wake()
         self._process.wait()
