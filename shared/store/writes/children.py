@@ -35,6 +35,7 @@ def _select_callers_waiting() -> Select[Any]:
     children = select(child.c.run_key).where(
         child.c.root_key == func.coalesce(parent.c.root_key, parent.c.run_key),
         child.c.parent_key == parent.c.run_key,
+        child.c.parent_node == n.idx,
     )
     held = children.where(child.c.status == "waiting").exists()
     others = children.where(child.c.status.not_in(_HELD)).exists()
