@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from services.scheduler.deciding.dag_folder.dag_files import DagFiles
+from services.scheduler.loops.folder import Folder
 from shared.contracts import commands as c
 from shared.settings.config import load_config
 from shared.store import tables as t
-from tests.harness.eventually import eventually
+from tests.harness.eventually import PATIENCE_S, eventually
+from tests.integration.pool_rig import PoolRig
 from tests.integration.scheduler_stack import Stack
 
 STEPS = "steps:\n  - echo hi\n"
@@ -89,6 +91,33 @@ def test_a_scheduler_does_everything_else_while_the_folder_is_silent(
     eventually(lambda: [row["file_name"] for row in stack.rows(t.dags)] == ["a"])
     eventually(lambda: told(stack) == [])
     stack.dag("b", STEPS)
+
+
+@pytest.mark.parametrize("question", ["access", "listdir"])
+def test_a_folder_that_becomes_silent_during_a_pass_keeps_nobody_waiting(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, question: str
+) -> None:
+    asked, answers, really_ask = threading.Event(), threading.Event(), getattr(os, question)
+
+    def ask(path: Any, *more: Any) -> Any:
+        if str(path).startswith(str(tmp_path)):
+            asked.set()
+            answers.wait()
+        return really_ask(path, *more)
+
+    monkeypatch.setattr(os, question, ask)
+    transactor = PoolRig(stack).transactor
+    transactor.memory.files = DagFiles(tmp_path, tmp_path)
+    folder = Folder(transactor, tmp_path, answer_s=0.1)
+    looking = threading.Thread(target=folder.look, daemon=True)
+    looking.start()
+    asked.wait(PATIENCE_S)
+    looking.join(PATIENCE_S)
+    assert not looking.is_alive()
+    assert [name for name, _ in told(stack)] == ["(DAG folder)"]
+
+    answers.set()
+    eventually(lambda: told(stack) == [])
 
 
 def test_a_folder_that_cannot_be_listed_says_so_in_the_list_of_dags(

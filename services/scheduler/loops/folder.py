@@ -99,6 +99,8 @@ class Folder:
         self._listing_took_s = 0.0
         self._flags: frozenset[str] | None = None
         """The suspend flags in the last pass; ``None`` before the first."""
+        if (files := transactor.memory.files) is not None:
+            files.silent = self._overdue
 
     def run_once(self) -> int:
         """Load the files that changed since the last pass; return how many files were loaded or deleted.
@@ -113,8 +115,10 @@ class Folder:
         before = self._seen or {}
         refused = dict(now.refused)
         files = self._transactor.memory.files
-        if files is not None and files.read_only:
-            refused[_ITSELF] = _READ_ONLY
+        if files is not None:
+            with self._asking():
+                if files.read_only:
+                    refused[_ITSELF] = _READ_ONLY
         # Files in a folder that cannot be listed now do not count as deleted.
         hidden = tuple(f"{name}/" for name in now.refused)
         there = now.files | {name: UNREAD for name in before if name.startswith(hidden)}
@@ -132,7 +136,7 @@ class Folder:
             gone = set()
         newer = self._load(changed, now.files, refused)
         if gone or (settled and not self._swept):
-            self._transactor.decide(lambda batch: _remove(batch, there, hidden, self._path))
+            self._transactor.decide(lambda batch: _remove(batch, there, hidden, self._exists))
             self._swept = True
         if files is not None:
             self._follow_flags(files, refused, anew=bool(changed or gone))
@@ -164,14 +168,16 @@ class Folder:
             self._report_itself(reason(error))
 
     def _silent(self) -> bool:
-        """Return whether the folder is silent; if so, tell everybody who may want something of it."""
+        """Return whether the folder is silent; if so, let gateways show it."""
         with self._reporting:
-            asked_at = self._asked_at
-            if asked_at is None or time.monotonic() - asked_at <= self._answer_s:
-                return False
-            self._let_write(allowed=False)
-            self._report_itself(_SILENT)
-            return True
+            silent = self._overdue()
+            if silent:
+                self._report_itself(_SILENT)
+            return silent
+
+    def _overdue(self) -> bool:
+        asked_at = self._asked_at
+        return asked_at is not None and time.monotonic() - asked_at > self._answer_s
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
@@ -181,14 +187,9 @@ class Folder:
             yield
         finally:
             self._asked_at = None
-            self._let_write(allowed=True)
 
     def _note(self) -> None:
         self._asked_at = time.monotonic()
-
-    def _let_write(self, *, allowed: bool) -> None:
-        if self._transactor.memory.files is not None:
-            self._transactor.memory.files.silent = not allowed
 
     def _list(self) -> Listing | None:
         """List the folder; return ``None`` if it is a link whose target changed meanwhile. Raises ``OSError``."""
@@ -270,15 +271,23 @@ class Folder:
         with self._asking():
             return before == UNREAD or seen(self._path / name) == before
 
+    def _exists(self, stem: str) -> bool:
+        with self._asking():
+            return any(seen(self._path / f"{stem}{extension}") is not None for extension in EXTENSIONS)
+
     def _follow_flags(self, files: DagFiles, refused: dict[str, str], *, anew: bool) -> None:
         try:
-            flags = files.flags()
+            flags = self._list_flags(files)
             if flags is not None and (anew or flags != self._flags):
                 first = self._flags is None
                 self._transactor.decide(lambda batch: _suspend(batch, files, keep=first))
-                self._flags = files.flags()
+                self._flags = self._list_flags(files)
         except (OSError, Conflict) as error:
             refused[_FLAGS] = reason(error) if isinstance(error, OSError) else str(error)
+
+    def _list_flags(self, files: DagFiles) -> frozenset[str] | None:
+        with self._asking():
+            return files.flags()
 
     def _parsed(self, file_name: str, text: str) -> Version:
         loaded = load(text, file_name=file_name)
@@ -334,8 +343,8 @@ def _save_callable(batch: Batch, texts: Mapping[str, str], hashes: Mapping[str, 
     batch.tx.dags.put_callable_files({path: hashes[path] for path in texts})
 
 
-def _remove(batch: Batch, present: Collection[str], hidden: tuple[str, ...], folder: Path) -> None:
-    """Delete the DAGs and callable files of ``folder`` whose files do not exist any more.
+def _remove(batch: Batch, present: Collection[str], hidden: tuple[str, ...], exists: Callable[[str], bool]) -> None:
+    """Delete the DAGs and callable files of the folder whose files do not exist any more.
 
     Also forget which of them were deleted through the API. ``present`` may be older than the transaction.
     """
@@ -348,7 +357,7 @@ def _remove(batch: Batch, present: Collection[str], hidden: tuple[str, ...], fol
         if row["folder_hash"] is not None and file_name not in stems
     ]
     # A command may have made or renamed the file since. It holds the lock of the row until it commits.
-    gone = [name for name in batch.tx.dags.followed(sorted(gone), lock=True) if not _exists(folder, name)]
+    gone = [name for name in batch.tx.dags.followed(sorted(gone), lock=True) if not exists(name)]
     batch.tx.dags.delete(sorted(gone))
     batch.tx.dags.forget_removed(sorted(batch.tx.dags.removed().keys() - stems))
 
@@ -358,10 +367,6 @@ def _show(batch: Batch, problems: Mapping[str, str]) -> None:
     before = batch.tx.dags.refused()
     batch.tx.dags.forget_refused(sorted(before.keys() - problems.keys()))
     batch.tx.dags.keep_refused({name: why for name, why in problems.items() if before.get(name) != why})
-
-
-def _exists(folder: Path, stem: str) -> bool:
-    return any(seen(folder / f"{stem}{extension}") is not None for extension in EXTENSIONS)
 
 
 def _below_first(name: str) -> tuple[bool, str]:

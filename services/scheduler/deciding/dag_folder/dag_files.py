@@ -81,8 +81,8 @@ class DagFiles:
     def __init__(self, path: Path, flags: Path | None = None) -> None:
         self._path = path
         self._flags = flags
-        self.silent = False
-        """Whether nothing may be asked of the folder, because it does not answer. Who follows the folder sets this."""
+        self.silent: Callable[[], bool] = lambda: False
+        """Tells whether nothing may be asked of the folder, because it does not answer. Who follows it sets this."""
 
     @property
     def read_only(self) -> bool:
@@ -178,7 +178,7 @@ class DagFiles:
     @contextmanager
     def _os_errors_refused(self, file_name: str) -> Iterator[None]:
         """Turn an ``OSError`` of the block into a refusal that says what to do."""
-        if self.silent:
+        if self.silent():
             raise FolderSilent(f"the file of DAG {file_name} cannot be written: the DAG folder does not answer")
         try:
             yield
