@@ -24,8 +24,7 @@ def wait_for_places(draft: Draft, node: Node) -> bool:
     """
     if node.admission or not _claims(draft.run, node):
         return False
-    # A retry that asks is due, even if the scheduler that assigns the places has an earlier time.
-    draft.set_node(node.idx, admission=WAITS, retry_at=None)
+    draft.set_node(node.idx, admission=WAITS)
     return True
 
 
@@ -34,7 +33,8 @@ def admitted(draft: Draft, message: Admit) -> Ignored | None:
     node = draft.nodes[message.node]
     if node.admission != WAITS:
         return Ignored("it does not wait for places")
-    draft.set_node(message.node, admission=ADMITTED)
+    # A retry that asked was due, even if this scheduler has an earlier time than the one that let it ask.
+    draft.set_node(message.node, admission=ADMITTED, retry_at=None)
     return None
 
 

@@ -135,7 +135,7 @@ class Batch:
             "trace": str(here() or self._begin_trace(run)),
         }
         if run.queued_at is not None:
-            # All runs of a batch have the same time ``now``, but each needs its own position in the queue.
+            # Runs of a batch may have the same time ``now``, but each needs its own position in the queue.
             run = evolve(run, queued_at=run.queued_at + timedelta(microseconds=self._queued))
             self._queued += 1
         self.runs.add(run, fixed)
