@@ -244,7 +244,7 @@ def existing_folder(text: str) -> Path:
     def look() -> None:
         try:
             found.append(stat.S_ISDIR(path.stat().st_mode))
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, ValueError):  # no path has a zero byte
             found.append(False)
         except OSError:
             return

@@ -211,6 +211,12 @@ def test_every_documented_option_is_one_of_a_command() -> None:
     assert {option.field for option in OPTIONS} - taken == set()
 
 
+@pytest.mark.parametrize("name", ["missing", "zero\0byte"])
+def test_a_dag_folder_must_exist(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigInvalid, match="DAGWAY_DAGS_DIR: .* is not an existing folder"):
+        load_config({}, {"DAGWAY_DAGS_DIR": str(tmp_path / name)})
+
+
 def test_a_folder_without_a_bundle_is_no_front_end(tmp_path: Path) -> None:
     with pytest.raises(ConfigInvalid, match=r"DAGWAY_UI_DIR: .* contains neither bundle.js nor assets/bundle.js"):
         load_config({}, {"DAGWAY_UI_DIR": str(tmp_path)})
