@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, func, literal, literal_column, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, literal, literal_column, or_, select
 
 from shared.store import tables as t
 from shared.store.writes.base import FoundRow, Writer
@@ -12,8 +12,9 @@ __all__ = ["CALLERS_WAITING", "ChildReads"]
 
 _AT_ONCE = 1000
 """How many sub-runs one statement names: SQLite limits the number of values."""
-_HELD = ("waiting", "succeeded", "partially_succeeded")
-"""The statuses of the sub-runs of a node that waits."""
+_GOOD = ("succeeded", "partially_succeeded")
+_WAITS = 1
+"""The rank of a sub-run that waits for approval: above one that has succeeded, below all others."""
 _CALLS: ColumnElement[bool] = literal_column("call_token <> ''")
 """A literal, because SQLite does not use a partial index for a bound parameter."""
 
@@ -31,16 +32,23 @@ _DEPTH = _select_depth()
 
 
 def _select_callers_waiting() -> Select[Any]:
-    n, parent, child = t.nodes.c, t.dag_runs.alias("parent"), t.dag_runs.alias("child")
-    children = select(child.c.run_key).where(
-        child.c.root_key == func.coalesce(parent.c.root_key, parent.c.run_key),
-        child.c.parent_key == parent.c.run_key,
-        child.c.parent_node == n.idx,
+    n, run, child = t.nodes.c, t.dag_runs.alias("run"), t.dag_runs.alias("child").c
+    roots = (
+        select(func.coalesce(run.c.root_key, run.c.run_key))
+        .join_from(t.nodes, run, run.c.run_key == n.run_key)
+        .where(_CALLS, n.status == "waiting")
     )
-    held = children.where(child.c.status == "waiting").exists()
-    others = children.where(child.c.status.not_in(_HELD)).exists()
-    callers = select(n.run_key).join_from(t.nodes, parent, parent.c.run_key == n.run_key)
-    return callers.where(_CALLS, or_(n.status != "waiting", ~held, others))
+    rank = case((child.status == "waiting", _WAITS), (child.status.in_(_GOOD), _WAITS - 1), else_=_WAITS + 1)
+    # Each family is read once. For each node that waits apart, its whole family would be read.
+    known = (
+        select(child.parent_key, child.parent_node, func.max(rank).label("rank"))
+        .where(child.root_key.in_(roots))
+        .group_by(child.parent_key, child.parent_node)
+        .subquery()
+    )
+    of_node = and_(known.c.parent_key == n.run_key, known.c.parent_node == n.idx)
+    callers = select(n.run_key).select_from(t.nodes.outerjoin(known, of_node))
+    return callers.where(_CALLS, or_(n.status != "waiting", known.c.rank.is_(None), known.c.rank != _WAITS))
 
 
 CALLERS_WAITING = _select_callers_waiting()
@@ -82,7 +90,7 @@ class ChildReads(Writer):
         """Return the keys of runs that may not know yet that the status of a sub-run has changed.
 
         These are the runs with a node that has unfinished sub-runs. Left out are nodes that show ``waiting`` (for an
-        approval) while one of their sub-runs does and the others have succeeded: they know.
+        approval) while one of their own sub-runs does and the others have succeeded: they know.
         """
         return list(self._connection.execute(CALLERS_WAITING.distinct().order_by(t.nodes.c.run_key)).scalars())
 
