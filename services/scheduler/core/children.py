@@ -240,7 +240,7 @@ def _finish(draft: Draft, idx: int, message: ChildrenSeen) -> None:
     elif step.output is not None:
         captured = {step.output.name: text.strip()}
     draft.set_node(idx, outputs=captured, exit_code=end.exit_code, call_token="")
-    conclude(draft, draft.nodes[idx], end, "scheduler")
+    conclude(draft, draft.nodes[idx], end, "scheduler", before=node.outputs)
 
 
 def _is_wanted_on_worker(step: Step) -> bool:

@@ -49,15 +49,19 @@ class End:
     retry_interval_s: float | None = None
 
 
-def conclude(draft: Draft, node: Node, end: End, by: str) -> None:
-    """Set the status of a step or handler after an execution, or schedule its next execution."""
+def conclude(draft: Draft, node: Node, end: End, by: str, before: Mapping[str, str] | None = None) -> None:
+    """Set the status of a step or handler after an execution, or schedule its next execution.
+
+    ``before``: the outputs of the step before this execution, if they have changed. A retry in a repetition sees them.
+    """
     status = STATUS[end.outcome]
     step = draft.run.plan.steps[node.idx]
     if node.kind != HANDLER:
         if status is NodeStatus.FAILED:
             wait_s = None if end.final else retry_wait_s(_policy(step, end), node, end.exit_code)
             if wait_s is not None:
-                draft.set_node(node.idx, retry_count=node.retry_count + 1, error=end.error)
+                outputs = before if before is not None and node.done_count else node.outputs
+                draft.set_node(node.idx, retry_count=node.retry_count + 1, error=end.error, outputs=outputs)
                 _again(draft, node.idx, wait_s, f"{_why(end)}; tries again in {wait_s:g} s", by)
                 return
         if status not in {NodeStatus.SKIPPED, NodeStatus.ABORTED}:

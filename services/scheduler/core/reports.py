@@ -105,7 +105,7 @@ def _executed(draft: Draft, node: Node, event: AttemptFinished, end: End) -> Non
         output_matched=node.output_matched or event.continue_output_matched,
         unmet=event.unmet,
     )
-    conclude(draft, draft.nodes[event.node], end, event.worker_id)
+    conclude(draft, draft.nodes[event.node], end, event.worker_id, before=node.outputs)
     go_on(draft, event)
 
 

@@ -9,7 +9,7 @@ from services.scheduler.core.messages import Begin, PatchNode, TimerFired
 from services.scheduler.core.tasks import MOST_FOLLOWING
 from shared.contracts.tasks import StepRef
 from shared.language.load import load
-from shared.language.model import Condition, ContinueOn, Handler, Output, RepeatMode, RepeatPolicy, Step
+from shared.language.model import Condition, ContinueOn, Handler, Output, RepeatMode, RepeatPolicy, RetryPolicy, Step
 from shared.status import NodeStatus, RunStatus, TimerKind
 from tests.unit.scheduler.core.stage import Stage, fresh, make_dag, step
 
@@ -270,6 +270,19 @@ def test_a_step_that_a_condition_repeats_sees_its_last_output(rule: dict[str, An
 
     assert stage.open() == ["a"]
     assert dict(stage.task("a").outputs) == {"B": "0"} | seen
+
+
+@pytest.mark.parametrize("printed", [{}, {"X": "bad"}])
+def test_a_retry_in_a_repetition_sees_the_output_of_the_execution_before(printed: dict[str, str]) -> None:
+    policies = {
+        "repeat_policy": RepeatPolicy(repeat=RepeatMode.UNTIL, condition=Condition(condition="x")),
+        "retry_policy": RetryPolicy(limit=1, interval_sec=0),
+    }
+    stage = Stage.begun(make_dag(out("a").model_copy(update=policies)))
+    stage.make("a", outputs={"X": "1"}, repeat_condition_met=False)
+    stage.make("a", "failed", outputs=printed)
+
+    assert dict(stage.task("a").outputs) == {"X": "1"}
 
 
 def test_of_two_equally_near_outputs_the_first_dependency_wins() -> None:
