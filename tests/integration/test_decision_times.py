@@ -1,6 +1,6 @@
 """The time of a decision that had to wait for its run, which another scheduler had locked."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -22,12 +22,13 @@ def test_a_run_does_not_end_before_it_began(rig: PoolRig) -> None:
     rig.start("r1")
     began_at = rig.now
 
-    def wait_and_stop(batch: Batch) -> None:
+    def wait_and_stop(batch: Batch) -> datetime:
         rig.now = began_at
         handle(batch, c.StopRun(dag_name="a", dag_run_id="r1"))
+        return batch.began_at
 
     rig.now -= timedelta(seconds=5)
-    rig.another().transactor.decide(wait_and_stop)
+    assert rig.another().transactor.decide(wait_and_stop) == began_at - timedelta(seconds=5)
 
     (run,) = rig.stack.rows(t.dag_runs, dag_run_id="r1")
     assert (run["status"], run["started_at"], run["finished_at"]) == ("aborted", began_at, began_at)

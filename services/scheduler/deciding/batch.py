@@ -63,17 +63,17 @@ class Batch:
     """Decisions about runs in the transaction ``tx``.
 
     ``now``: their time. It goes on when runs are loaded: another transaction may have kept them locked for seconds, and
-    its decisions must not be later. ``runs``: the runs that the batch has loaded or created. ``pending``: rows to write
-    before the commit. ``after``: the actions after the commit. ``again``: an earlier try of the same batch failed,
-    because a key existed or another transaction had changed a run. ``wait``: whether to wait for runs that another
-    transaction has locked.
+    its decisions must not be later. ``began_at``: when the batch began, before any such wait. ``runs``: the runs that
+    the batch has loaded or created. ``pending``: rows to write before the commit. ``after``: the actions after the
+    commit. ``again``: an earlier try of the same batch failed, because a key existed or another transaction had changed
+    a run. ``wait``: whether to wait for runs that another transaction has locked.
     """
 
     def __init__(
         self, tx: Transaction, memory: SchedulerMemory, clock: Callable[[], datetime], *, again: bool, wait: bool
     ) -> None:
         self.tx = tx
-        self.now = clock()
+        self.now = self.began_at = clock()
         self._clock = clock
         self.again = again
         self.plans, self.files = memory.plans, memory.files

@@ -104,7 +104,7 @@ class Transactor:
             try:
                 for follow in self._followers:
                     follow(batch.after)
-                trace_reports((each.envelope for each in batch.held_reports), batch.now, self.clock())
+                trace_reports((each.envelope for each in batch.held_reports), batch.began_at, self.clock())
             finally:
                 self.memory.held.recorded(batch.held_reports)
             return result

@@ -63,7 +63,7 @@ def commands_intake(transactor: Transactor, consumer: Consumer) -> Intake[_Carri
 
 def _carry_out_commands(batch: Batch, envelopes: Sequence[Envelope]) -> _CarriedOut:
     began_s = time.monotonic()
-    return _CarriedOut(carry_out(batch, envelopes), batch.now, began_s)
+    return _CarriedOut(carry_out(batch, envelopes), batch.began_at, began_s)
 
 
 def _reply_to_commands(pairs: Pairs, done: _CarriedOut) -> None:
@@ -96,7 +96,7 @@ def events_intake(
     def record(batch: Batch, envelopes: Sequence[Envelope]) -> datetime:
         events = [envelope.body for envelope in envelopes if isinstance(envelope.body, Event)]
         record_events(batch, events, recorded_until)
-        return batch.now
+        return batch.began_at
 
     def trace(pairs: Pairs, at: datetime) -> None:
         trace_reports((envelope for _, envelope in pairs), at, transactor.clock())
