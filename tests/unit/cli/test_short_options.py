@@ -1,4 +1,4 @@
-"""An option by its short name takes its value with ``=``, as in Dagu's own help pages."""
+"""Options are given in the forms that Dagu takes: short ones with ``=``, and flags with ``true`` or ``false``."""
 
 import click
 import pytest
@@ -21,11 +21,20 @@ from services.cli import cli
         ("dequeue -d=w:one slow", {"dag_run": "w:one"}),
         ("exec -E=FOO=bar -- env -E=x", {"env": ("FOO=bar",), "command": ("env", "-E=x")}),
         ("dry -p=A=7 w.yaml", {"params_option": "A=7"}),
+        ("start -qr=one w.yaml", {"quiet": True, "run_id": "one"}),
+        ("start -qr -p=A w.yaml", {"quiet": True, "run_id": "-p=A", "params_option": ""}),
+        ("start -rq=one w.yaml", {"quiet": False, "run_id": "q=one"}),
+        ("start --quiet=true w.yaml", {"quiet": True, "dag": "w.yaml"}),
+        ("start -q=1 --detach=false w.yaml", {"quiet": True, "detach": False, "dag": "w.yaml"}),
+        ("start --run-id --quiet=true w.yaml", {"run_id": "--quiet=true", "quiet": False}),
+        ("start w.yaml -- --quiet=true", {"quiet": False, "params": ("--quiet=true",)}),
+        ("start w.yaml =", {"dag": "w.yaml", "params": ("=",)}),
+        ("cleanup --dry-run=true --yes=F w", {"dry_run": True, "yes": False}),
         ("start-all -s=127.0.0.1 -p=81", {"host": "127.0.0.1", "port": "81"}),
     ],
 )
-def test_the_value_of_a_short_option_may_follow_an_equals_sign(line: str, expected: dict[str, object]) -> None:
-    name, *arguments = line.split()
+def test_options_are_read_as_dagu_reads_them(line: str, expected: dict[str, object]) -> None:
+    name, *arguments = line.split(" ")
     command = cli.get_command(click.Context(cli), name)
     assert command is not None
 
