@@ -138,6 +138,8 @@ def test_one_command_runs_as_a_dag_run(dagway: Dagway) -> None:
     assert done.exit_code == 1
     assert done.stdout == "size large\n"
     assert done.stderr.endswith("oh\n")
+    quiet = dagway("exec", "-q", "--config", "dagu.yaml", "--", "echo", "cron would send this as a mail")
+    assert (quiet.exit_code, quiet.stdout, quiet.stderr) == (0, "", "")
     here = dagway("exec", "--name", "place", "--", "pwd").stdout
     assert "/runs/place/" in here, "the folder of the run, not this directory"
 

@@ -32,13 +32,16 @@ _WITHOUT_EFFECT = {
 
 
 def dagu_flags(function: F) -> F:
-    """Accept Dagu's options that have no meaning for a client of a server; say so on stderr when one is given."""
+    """Accept Dagu's options that have no meaning for a client of a server; say so on stderr when one is given.
+
+    With ``--quiet`` nothing is said: cron sends a mail with what a command prints.
+    """
 
     @wraps(function)
     def call(*args: Any, cpu_profile: bool, **rest: Any) -> Any:
         given = [flags[-1] for name, flags in _WITHOUT_EFFECT.items() if rest.pop(name) is not None]
         given += ["--cpu-profile"] * cpu_profile
-        for flag in given:
+        for flag in () if rest.get("quiet") else given:
             say(f"{flag} has no effect: the server has its own settings")
         return function(*args, **rest)
 

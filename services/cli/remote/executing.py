@@ -141,7 +141,7 @@ def exec_command(
     spec = spec_of(command, base=base, env=env, dotenv=dotenv, shell=shell, workdir=workdir, labels=labels)
     answer = gateway.post("/dag-runs", {"spec": spec, "name": name, "dagRunId": run_id})
     run = wait_for_end(gateway, name, answer["dagRunId"], quiet=quiet or in_json)
-    if not in_json:
+    if not in_json and not quiet:
         colours = StepColours()
         for line in follow_logs(gateway, path("dag-runs", name, run["dagRunId"]), step="main", until_end=True):
             echo_output(line.text, colours=colours.before(line), err=line.stream == "stderr")
