@@ -60,8 +60,8 @@ def dag_name(text: str) -> str:
 def params_text(arguments: Sequence[str], option: str = "") -> str:
     """Return parameters in the form that the API reads. Arguments take precedence over the text of the option.
 
-    An argument is ``KEY=VALUE`` or a positional value, and arrives with its spaces and quotes. A single one may also be
-    a JSON object or list, as in Dagu.
+    An argument is ``KEY=VALUE``, ``POSITION=VALUE`` or a positional value, and arrives with its spaces and quotes. A
+    single one may also be a JSON object or list, as in Dagu.
     """
     import json  # noqa: PLC0415 - most calls have no parameters
     import re  # noqa: PLC0415
@@ -73,7 +73,7 @@ def params_text(arguments: Sequence[str], option: str = "") -> str:
         with suppress(ValueError):
             read_json(arguments[0])
             return arguments[0]
-    pairs = [re.fullmatch(r"([A-Za-z_][A-Za-z0-9_.-]*)=(.*)", each, re.DOTALL) for each in arguments]
+    pairs = [re.fullmatch(r"([A-Za-z_][A-Za-z0-9_.-]*|[1-9][0-9]*)=(.*)", each, re.DOTALL) for each in arguments]
     if not re.search(r'["\\$`]', "".join(arguments)):
         # As in Dagu. Of JSON, ``DAGU_PARAMS_JSON`` would be that text, and not the values of all params by name.
         return " ".join(

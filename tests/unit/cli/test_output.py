@@ -106,6 +106,7 @@ def test_parameters_arrive_as_they_were_given(pairs: list[tuple[str, str]]) -> N
 def test_parameters_by_position_and_from_the_option() -> None:
     assert params_text(("a b", "K=v"), "ignored") == '"a b" K="v"'
     assert params_text(("a b", "K=$v")) == '["a b", {"K": "$v"}]'
+    assert params_text(("2=x", "http://a/?b=c")) == '2="x" "http://a/?b=c"', "2 is a position"
     assert params_text(('{"K": "$v"}',)) == '{"K": "$v"}'
     assert params_text(("{x",)) == '"{x"'
     assert params_text((), "P1=x y") == "P1=x y"
