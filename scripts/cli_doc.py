@@ -74,11 +74,16 @@ changed. Differences:
   waits for approval, and with 1 if it failed or succeeded only partially. With `--strict`, only success is 0.
 - A parameter behind `--` is one value with its spaces, quotes and `$`: `-- "A=1 B=2"` is the parameter `A` with the
   value `1 B=2`. Dagu joins them and reads the text anew; `--params "A=1 B=2"` is such a text here too.
+- Quotes around the whole text of `--params` make it one positional value. Dagu takes them off.
+- A DAG in a subfolder of the DAG folder has no name of its own: `start sub/report` is refused, and
+  `start PATH/sub/report.yaml` sends the file.
 - What the commands print has other words: `Result: Succeeded` of `status` is `succeeded` in the first line. Scripts use
   the exit code or `--json`.
 - `start` has no `--root` and `--parent`, which only Dagu's own processes use.
 - A mistake on the command line exits with 2 (Dagu: 1), Ctrl-C and SIGTERM with 130 (Dagu: 0) after
   they have stopped the run.
+- With `--quiet`, `status` and `dry` print nothing; Dagu prints the same as without it.
+- Options stand after the name of the command. Dagu also takes `--config` and `--dagu-home` before it.
 - Options that concern Dagu's own files and workers (`--config`, `--dagu-home`, `--default-working-dir`, `--worker-id`,
   `--cpu-profile`) are accepted and have no effect.
 - `exec --base` reads the file on your machine, and sends its fields with the command.

@@ -44,10 +44,12 @@ def request_of(dag: str, name: str, run_id: str, params: str, *, quiet: bool = F
     this is said on stderr, unless ``quiet``.
 
     Raises:
-        ConfigInvalid: the file cannot be read.
+        ConfigInvalid: the file cannot be read, or is missing from another folder. The DAG of the server may be another.
     """
     file = Path(dag)
     if not is_file(file):
+        if file.name != str(file):
+            raise ConfigInvalid(f"there is no file {dag} here; for a DAG of the server, give only its name")
         if dag_name(dag) != dag and not quiet:
             say(f"there is no file {dag} here: taking the DAG {dag_name(dag)} of the server")
         return path("dags", dag_name(dag)), {"params": params, "dagRunId": run_id, "dagName": name}
@@ -96,8 +98,8 @@ def start_command(
     """Start a run and wait until it ends.
 
     DAG is the name of a DAG on the server; FILE is a file here, whose text is sent. Its steps run in a new folder on a
-    worker, unless it says `workingDir`. If there is no such file, the DAG of that name starts, as in Dagu. Parameters
-    come after `--`, as KEY=VALUE or by position. Ctrl-C stops the run.
+    worker, unless it says `workingDir`. If there is no such file, and FILE names no folder, the DAG of that name
+    starts, as in Dagu. Parameters come after `--`, as KEY=VALUE or by position. Ctrl-C stops the run.
     """
     if from_run_id:
         if params or params_option:

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from services.cli.local.testing import test_command as cases_command
 from services.cli.local.validating import validate_command
 from services.cli.remote.starting import request_of
+from shared.errors import ConfigInvalid
 
 TOO_LONG = "x" * 300
 
@@ -30,6 +31,17 @@ def test_a_name_that_is_too_long_for_a_file_is_answered_with_a_message(
 
 def test_a_name_that_is_too_long_for_a_file_is_that_of_a_dag_on_the_server() -> None:
     assert request_of(TOO_LONG, "", "", "")[0] == f"/dags/{TOO_LONG}"
+
+
+@pytest.mark.parametrize("path", ["/nowhere/report.yaml", "nowhere/report.yaml", "../report.yml", "nowhere/report"])
+def test_a_file_that_is_missing_from_another_folder_is_no_dag_on_the_server(path: str) -> None:
+    with pytest.raises(ConfigInvalid, match=f"there is no file {path} here; for a DAG of the server"):
+        request_of(path, "", "", "", quiet=True)
+
+
+@pytest.mark.parametrize("path", ["report", "report.yaml", "./report.yml"])
+def test_a_file_that_is_missing_here_is_the_dag_of_its_name(path: str) -> None:
+    assert request_of(path, "", "", "", quiet=True)[0] == "/dags/report"
 
 
 def test_a_pipe_is_read_like_a_file(tmp_path: Path) -> None:
