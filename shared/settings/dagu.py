@@ -84,6 +84,13 @@ _FILE_KEYS: Mapping[str, str] = {
 _PATHS = frozenset({"dags_dir", "suspend_dir", "base_config"})
 _LISTS_OF_MAPS = frozenset({"queues", "remote_nodes"})
 
+_LOGINS: Mapping[str, frozenset[str]] = {
+    "basic": frozenset({"auth_basic_username", "auth_basic_password"}),
+    "token": frozenset({"auth_token"}),
+}
+"""Modes that Dagu 1.30 reads as ``none``, by the settings with which that still needs this login. Without, they are
+refused here: whoever wrote the mode wants a login."""
+
 _WITHOUT: Mapping[str, str] = {
     "data_dir": "state is in DAGWAY_DATA_DIR, and its files are not Dagu's",
     "log_dir": "logs of steps are in the database",
@@ -151,6 +158,9 @@ def read_dagu_settings(environ: Mapping[str, str], read: Callable[[Path], str | 
             ignored.append(_nothing(variable, variable.removeprefix("DAGU_").lower()))
         else:
             texts[known] = environ[variable], variable
+    mode, source = texts.get("auth_mode", ("", ""))
+    if mode in _LOGINS and _LOGINS[mode] <= texts.keys():
+        texts["auth_mode"] = "none", source
     return DaguSettings(texts, tuple(ignored))
 
 

@@ -48,6 +48,20 @@ def test_paths_in_the_file_may_have_variables(tmp_path: Path) -> None:
         load_config({}, environ)
 
 
+@pytest.mark.parametrize(
+    ("mode", "login"), [("basic", "basic: {username: ann, password: secret}"), ("token", "token: {value: secret}")]
+)
+def test_a_mode_that_names_a_login_needs_its_credentials(tmp_path: Path, mode: str, login: str) -> None:
+    environ = home(tmp_path, f"auth: {{mode: {mode}, {login}}}")
+
+    config = load_config({}, environ)
+
+    assert (config.auth_mode, config.auth_basic_password or config.auth_token) == ("none", "secret")
+    with pytest.raises(ConfigInvalid, match=f"auth.mode: '{mode}' is not one of"):
+        (tmp_path / "config.yaml").write_text(f"auth: {{mode: {mode}, basic: {{username: ann}}}}")
+        load_config({}, environ)
+
+
 def test_variables_win_over_the_file_and_ours_over_theirs(tmp_path: Path) -> None:
     other = tmp_path / "elsewhere"
     other.mkdir()
