@@ -65,6 +65,7 @@ changed. Differences:
 
 - The commands use a server: start one with `dagway up --dags FOLDER`.
 - `exec` runs its command on a worker, in a new folder of the run, and not in the current directory: give `--workdir`.
+  If there are several arguments, they arrive as they are; Dagu evaluates `$HOME` and `;` in them.
 - `start FILE` and `enqueue FILE` send the text of the file. Its steps run in a new folder too, and not in that of the
   file, unless it says `workingDir`. The DAGs of the DAG folder run in their folders, as in Dagu.
 - `dry` and `validate` look for a name that is no file in the folder that `DAGWAY_DAGS_DIR` or Dagu's settings name, and

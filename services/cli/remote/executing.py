@@ -1,6 +1,7 @@
 """``dagway exec``: one command as a DAG run."""
 
 import json
+import re
 import shlex
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,7 +20,7 @@ from services.cli.remote.following import end_with_result, wait_for_end
 from services.cli.remote.gateway import Gateway, path
 from services.cli.remote.logs import follow_logs
 
-__all__ = ["exec_command"]
+__all__ = ["exec_command", "name_for"]
 
 _EXAMPLES = """
 dagway exec -- echo "hello world"
@@ -42,7 +43,8 @@ def spec_of(
 
     ``base``: fields of the DAG for what is not given; its ``env`` comes before the other variables.
     """
-    step: dict[str, Any] = {"name": "main", "command": shlex.join(command)}
+    line = command[0] if len(command) == 1 else shlex.join(command)
+    step: dict[str, Any] = {"name": "main", "command": line}
     if shell:
         step["shell"] = shell
     spec: dict[str, Any] = {**base, "steps": [step]}
@@ -55,6 +57,11 @@ def spec_of(
     if labels:
         spec["workerSelector"] = dict(each.split("=", 1) for each in labels)
     return json.dumps(spec, ensure_ascii=False)
+
+
+def name_for(command: str) -> str:
+    """Return the name that Dagu gives to a run of ``command``, with which scripts ask for its status."""
+    return f"exec-{re.sub(r'[^A-Za-z0-9_-]', '_', Path(command).name or '/')}"[:40]
 
 
 def _as_list(env: Any) -> list[Any]:
@@ -135,9 +142,10 @@ def exec_command(
 ) -> None:
     """Run one command as a DAG run.
 
-    The command runs on a worker of the server. Its output is kept as that of the step `main`.
+    The command runs on a worker of the server. Its output is kept as that of the step `main`. A single argument is a
+    line for the shell, as in Dagu: `dagway exec -- 'ls | wc -l'`.
     """
-    name = name or f"exec-{Path(command[0]).name}"[:40]
+    name = name or name_for(command[0])
     spec = spec_of(command, base=base, env=env, dotenv=dotenv, shell=shell, workdir=workdir, labels=labels)
     answer = gateway.post("/dag-runs", {"spec": spec, "name": name, "dagRunId": run_id})
     run = wait_for_end(gateway, name, answer["dagRunId"], quiet=quiet or in_json)

@@ -1,4 +1,4 @@
-"""``dagway exec --base``: the fields of a file, and what is given on the command line."""
+"""``dagway exec``: the spec that it makes of the command line, and of the file that ``--base`` names."""
 
 import json
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from services.cli import cli
+from services.cli.remote.executing import name_for
 from services.cli.remote.gateway import Gateway
 
 BASE = """\
@@ -30,6 +31,28 @@ def posted(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
     monkeypatch.setattr(Gateway, "post", post)
     return found
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("/usr/bin/python3", "exec-python3"),
+        ("./backup.sh", "exec-backup_sh"),
+        ("g++", "exec-g__"),
+        ("echo a b; exit 4", "exec-echo_a_b__exit_4"),
+        ("/", "exec-_"),
+        ("x" * 50, f"exec-{'x' * 35}"),
+    ],
+)
+def test_a_run_without_a_name_has_the_one_that_dagu_gives_it(command: str, name: str) -> None:
+    assert name_for(command) == name
+
+
+def test_one_argument_is_a_line_for_the_shell_and_several_arrive_as_they_are(posted: list[dict[str, Any]]) -> None:
+    for command in (["ls | wc -l"], ["echo", "a | b"]):
+        CliRunner().invoke(cli, ["exec", "--", *command])
+
+    assert [spec["steps"][0]["command"] for spec in posted] == ["ls | wc -l", "echo 'a | b'"]
 
 
 def test_the_command_line_wins_over_the_file(tmp_path: Path, posted: list[dict[str, Any]]) -> None:
