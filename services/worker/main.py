@@ -274,6 +274,7 @@ class Worker:
         _log.info("worker.drained" if drained else "worker.resumed", extra={"worker_id": self._settings.worker_id})
 
     def _heartbeat(self, stopped: bool) -> Heartbeat:
+        self._guardian.wake()
         return Heartbeat(
             worker_id=self._settings.worker_id,
             incarnation=self.incarnation,

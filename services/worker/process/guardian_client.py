@@ -45,7 +45,7 @@ class GuardianClient:
         self._spawners: dict[StepUser, GuardianConnection] = {}
         """The spawner of each user; the one used last comes last."""
         self._process = process or GuardianProcess()
-        self._main = GuardianConnection(self._process.sock, _LOST, self._guardian_ended, wake=self._process.wake)
+        self._main = GuardianConnection(self._process.sock, _LOST, self._guardian_ended)
 
     @property
     def pid(self) -> int:
@@ -55,6 +55,10 @@ class GuardianClient:
     def limits(self) -> AbstractSet[str]:
         """The names of the limits of each process, as ``resource`` gives them."""
         return self._process.limits
+
+    def wake(self) -> None:
+        """Let the guardian go on if it is stopped: a step that has its user may have sent it a SIGSTOP."""
+        self._process.wake()
 
     def spawn(
         self,

@@ -84,7 +84,7 @@ class GuardianConnection:
 
     ``on_end`` is called once, on the reader thread, when the other end has closed, before anybody who waits hears of
     it. ``lost`` is the text of the ``GuardianLost`` that callers then get. ``end`` ends the other process if it
-    answers or takes nothing: it may have been stopped. ``wake``: called before each request, to let it go on.
+    answers or takes nothing: it may have been stopped.
     """
 
     def __init__(
@@ -93,13 +93,11 @@ class GuardianConnection:
         lost: str,
         on_end: "Callable[[GuardianConnection], None]",
         end: Callable[[], object] | None = None,
-        wake: Callable[[], None] = lambda: None,
     ) -> None:
         self._sock = sock
         self._lost_text = lost
         self._on_end = on_end
         self._end_other = end
-        self._wake = wake
         self._lock = threading.Lock()
         self._count = 0
         self._waiting: dict[int, Process] = {}
@@ -158,7 +156,6 @@ class GuardianConnection:
         """Send one request, with the descriptors ``fds`` if any. Raises ``GuardianLost``."""
         data = packed(request)
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
-        self._wake()
         try:
             with self._lock:
                 if self._lost:

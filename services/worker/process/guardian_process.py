@@ -71,7 +71,7 @@ class GuardianProcess:
         return self._process.pid
 
     def wake(self) -> None:
-        """Let the process go on if it is stopped: a step that has its user may have sent it a SIGSTOP."""
+        """Let the process go on if it is stopped."""
         with suppress(PermissionError):  # of a guardian with rights, which no step can stop
             self._process.send_signal(signal.SIGCONT)
 
