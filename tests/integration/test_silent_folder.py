@@ -120,6 +120,33 @@ def test_a_folder_that_becomes_silent_during_a_pass_keeps_nobody_waiting(
     eventually(lambda: told(stack) == [])
 
 
+def test_the_question_for_a_suspend_flag_may_stay_unanswered_too(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.yaml").write_text(STEPS)
+    asked, answers, really_ask = threading.Event(), threading.Event(), os.stat
+
+    def ask(path: Any, **options: Any) -> os.stat_result:
+        if str(path).endswith(".suspend"):
+            asked.set()
+            answers.wait()
+        return really_ask(path, **options)
+
+    monkeypatch.setattr(os, "stat", ask)
+    transactor = PoolRig(stack).transactor
+    files = transactor.memory.files = DagFiles(tmp_path, tmp_path)
+    folder = Folder(transactor, tmp_path, answer_s=0.1)
+    looking = threading.Thread(target=folder.look, daemon=True)
+    looking.start()
+    try:
+        assert asked.wait(PATIENCE_S)
+        eventually(files.silent)
+    finally:
+        answers.set()
+    eventually(lambda: not files.silent())
+    looking.join(PATIENCE_S)
+
+
 def test_a_folder_that_cannot_be_listed_says_so_in_the_list_of_dags(
     stack: Stack, tmp_path: Path, folder: SlowFolder
 ) -> None:

@@ -23,7 +23,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
@@ -280,7 +280,7 @@ class Folder:
             flags = self._list_flags(files)
             if flags is not None and (anew or flags != self._flags):
                 first = self._flags is None
-                self._transactor.decide(lambda batch: _suspend(batch, files, keep=first))
+                self._transactor.decide(lambda batch: _suspend(batch, files, self._asking, keep=first))
                 self._flags = self._list_flags(files)
         except (OSError, Conflict) as error:
             refused[_FLAGS] = reason(error) if isinstance(error, OSError) else str(error)
@@ -324,15 +324,21 @@ def _save(batch: Batch, found: Sequence[Version], as_listed: Callable[[str], boo
     return stale
 
 
-def _suspend(batch: Batch, files: DagFiles, *, keep: bool) -> None:
+def _suspend(batch: Batch, files: DagFiles, asking: Callable[[], AbstractContextManager[None]], *, keep: bool) -> None:
     """Suspend and resume DAGs as their flags say. ``keep``: write a flag for those that are suspended without one."""
-    differs = {name for name, suspended in batch.tx.dags.suspended().items() if files.suspended(name) != suspended}
+
+    def has_flag(name: str) -> bool | None:
+        with asking():
+            return files.suspended(name)
+
+    differs = {name for name, suspended in batch.tx.dags.suspended().items() if has_flag(name) != suspended}
     locked = batch.tx.dags.suspended(sorted(differs), lock=True)
     definitions = Definitions(batch.tx, batch.plans, batch.now)
     for name, suspended in locked.items():
-        flagged = files.suspended(name)
+        flagged = has_flag(name)
         if suspended and not flagged and keep:
-            files.suspend(name, suspended=True)
+            with asking():
+                files.suspend(name, suspended=True)
         elif flagged is not None and flagged != suspended:
             definitions.suspend(name, suspended=flagged)
             batch.after.dags.add(name)
