@@ -160,7 +160,9 @@ def read_dagu_settings(environ: Mapping[str, str], read: Callable[[Path], str | 
             texts[known] = environ[variable], variable
     mode, source = texts.get("auth_mode", ("", ""))
     if mode in _LOGINS and _LOGINS[mode] <= texts.keys():
-        texts["auth_mode"] = "none", source
+        # Not "none", which allows everybody in if a variable of ours, such as an empty one, wins over the credentials.
+        del texts["auth_mode"]
+        ignored.append(f"{source} has no meaning here: a login is needed if its credentials are set")
     return DaguSettings(texts, tuple(ignored))
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from services.api.settings import settings_from
 from shared.errors import ConfigInvalid
 from shared.settings.config import load_config
 
@@ -56,10 +57,19 @@ def test_a_mode_that_names_a_login_needs_its_credentials(tmp_path: Path, mode: s
 
     config = load_config({}, environ)
 
-    assert (config.auth_mode, config.auth_basic_password or config.auth_token) == ("none", "secret")
+    assert (config.auth_mode, config.auth_basic_password or config.auth_token) == ("", "secret")
+    assert "auth.mode has no meaning here: a login is needed if its credentials are set" in config.from_dagu[0]
     with pytest.raises(ConfigInvalid, match=f"auth.mode: '{mode}' is not one of"):
         (tmp_path / "config.yaml").write_text(f"auth: {{mode: {mode}, basic: {{username: ann}}}}")
         load_config({}, environ)
+
+
+def test_a_mode_whose_credentials_an_empty_variable_of_ours_hides_lets_nobody_in(tmp_path: Path) -> None:
+    environ = home(tmp_path, "auth: {mode: token, token: {value: secret}}")
+    environ |= {"DAGWAY_AUTH_TOKEN": "", "DAGWAY_HOST": "0.0.0.0"}
+
+    with pytest.raises(ConfigInvalid, match="would listen on 0.0.0.0 without a login"):
+        settings_from(load_config({}, environ))
 
 
 def test_variables_win_over_the_file_and_ours_over_theirs(tmp_path: Path) -> None:
