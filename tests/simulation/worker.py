@@ -75,6 +75,9 @@ class _NoGuardian:
     def __init__(self, *_: object) -> None:
         pass
 
+    def wake(self) -> None:
+        """Do nothing."""
+
     def close(self) -> None:
         """Do nothing."""
 
