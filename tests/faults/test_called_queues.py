@@ -3,7 +3,7 @@
 from shared.store import tables as t
 from tests.harness.cluster import Cluster
 from tests.harness.eventually import eventually
-from tests.harness.queue_log import most_at_once, passages
+from tests.harness.queue_log import most_at_once, passages, watch_admissions
 
 CALLED = "queue: narrow\nsteps: [sleep 0.2]\n"
 FANS_OUT = """
@@ -18,6 +18,7 @@ def ended(cluster: Cluster, dag: str) -> int:
 
 
 def test_a_parallel_steps_runs_keep_to_a_limit_though_a_scheduler_dies(cluster: Cluster) -> None:
+    watch_admissions(cluster.engine)
     assert cluster.client.settle("PUT", "/queues/narrow", {"maxConcurrency": 2}, key="narrow").status == 200
     cluster.client.create("called", CALLED)
     cluster.client.create("fans-out", FANS_OUT)

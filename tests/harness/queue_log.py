@@ -13,16 +13,29 @@ from itertools import combinations
 
 from sqlalchemy import Engine, text
 
-__all__ = ["Passage", "most_at_once", "overtakings", "passages"]
+__all__ = ["Passage", "most_at_once", "overtakings", "passages", "watch_admissions"]
+
+_WATCH = """
+SET TRANSACTION READ WRITE;
+CREATE TABLE admissions (txid bigint PRIMARY KEY, began_at timestamptz);
+CREATE FUNCTION note_admission() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+  INSERT INTO public.admissions VALUES (NEW.txid, transaction_timestamp()) ON CONFLICT DO NOTHING;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER note_admission AFTER INSERT ON transitions FOR EACH ROW
+  WHEN (NEW.node IS NULL AND NEW.was = 'queued' AND NEW.became = 'running') EXECUTE FUNCTION note_admission();
+"""
 
 _PASSAGES = """
 SELECT r.dag_run_id AS run_id, r.queue, r.priority, r.created_at, r.queued_at,
-       enter.at AS looked_at,
+       begun.began_at AS looked_at,
        pg_xact_commit_timestamp(enter.txid::text::xid) AS entered,
        pg_xact_commit_timestamp(leave.txid::text::xid) AS left_at
 FROM dag_runs r
 LEFT JOIN transitions enter
   ON enter.run_key = r.run_key AND enter.node IS NULL AND enter.was = 'queued' AND enter.became = 'running'
+LEFT JOIN admissions begun ON begun.txid = enter.txid
 LEFT JOIN transitions leave
   ON leave.run_key = r.run_key AND leave.node IS NULL AND leave.was = 'running' AND leave.became <> 'running'
 ORDER BY r.queue, r.queued_at
@@ -33,8 +46,8 @@ ORDER BY r.queue, r.queued_at
 class Passage:
     """The passage of one run through its queue; a run that is queued twice has two passages.
 
-    ``looked_at`` is the begin of the transaction that admitted the run, by the scheduler's clock. ``entered``
-    and ``left`` are the commit times of the admission and of the end.
+    ``looked_at`` is the begin of the transaction that admitted the run: what was recorded before, it could see. The
+    time of its decision is later. ``entered`` and ``left`` are the commit times of the admission and of the end.
     """
 
     run_id: str
@@ -47,8 +60,14 @@ class Passage:
     left: datetime | None
 
 
+def watch_admissions(engine: Engine) -> None:
+    """Let Postgres note the begin of each transaction that admits runs, for ``passages``."""
+    with engine.begin() as connection:
+        connection.execute(text(_WATCH))
+
+
 def passages(engine: Engine) -> list[Passage]:
-    """Return the passages of all runs through their queues, in the order of queueing.
+    """Return the passages of all runs through their queues since ``watch_admissions``, in the order of queueing.
 
     Raises:
         sqlalchemy.exc.DBAPIError: the server does not track commit timestamps.

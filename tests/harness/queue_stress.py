@@ -13,7 +13,7 @@ from tests.harness.cluster import Cluster
 from tests.harness.eventually import eventually
 from tests.harness.invariants import at_rest, census, violations
 from tests.harness.killer import Killer
-from tests.harness.queue_log import Passage, most_at_once, overtakings, passages
+from tests.harness.queue_log import Passage, most_at_once, overtakings, passages, watch_admissions
 
 __all__ = ["LIMITS", "SCHEDULERS", "WORKERS", "Outcome", "stress"]
 
@@ -53,6 +53,7 @@ def stress(system: Cluster, *, runs: int, a_wave: int, seed: int, within_s: floa
         AssertionError: not all runs ended within ``within_s``.
     """
     dice = random.Random(seed)
+    watch_admissions(system.engine)
     for name, limit in LIMITS.items():
         assert system.client.settle("PUT", f"/queues/{name}", {"maxConcurrency": limit}, key=name).status == 200
     system.client.create("steady", _SPEC)
@@ -109,3 +110,4 @@ def _unsettled(system: Cluster, runs: int, found: list[Passage], most: dict[str,
     if ended != {"succeeded": runs} or len(found) != runs:
         yield f"{runs} runs ended as {ended}, after {len(found)} passages of queues"
     yield from (f"{run.run_id} has not left {run.queue}" for run in found if run.left is None)
+    yield from (f"{run.run_id} was admitted unseen" for run in found if run.looked_at is None)
