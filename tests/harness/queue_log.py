@@ -46,7 +46,7 @@ ORDER BY r.queue, r.queued_at
 class Passage:
     """The passage of one run through its queue; a run that is queued twice has two passages.
 
-    ``looked_at`` is the begin of the transaction that admitted the run: what was recorded before, it could see. The
+    ``looked_at`` is the start of the transaction that admitted the run: what was recorded before, it could see. The
     time of its decision is later. ``entered`` and ``left`` are the commit times of the admission and of the end.
     """
 
@@ -61,7 +61,7 @@ class Passage:
 
 
 def watch_admissions(engine: Engine) -> None:
-    """Let Postgres note the begin of each transaction that admits runs, for ``passages``."""
+    """Let Postgres note the start of each transaction that admits runs, for ``passages``."""
     with engine.begin() as connection:
         connection.execute(text(_WATCH))
 
